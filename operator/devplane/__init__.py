@@ -1,0 +1,1 @@
+"""An embedded Kubernetes control plane for laptops and tests. A leaf: it imports nothing of tunebird."""

@@ -1,0 +1,3 @@
+"""Tunebird: FineTuneJob and ModelRollout on Kubernetes."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,26 @@
+# Each target is a line that you could type yourself. `make demo` and `make test` need Python 3.11+ and nothing else.
+.PHONY: setup demo test test-fast lint generate bench clean
+
+setup:
+	python3 tools/setup.py
+
+demo: setup
+	.venv/bin/tunebird demo
+
+test: setup
+	sh tools/test.sh
+
+test-fast: setup
+	.venv/bin/pytest -m "not slow" tests e2e --ignore tests/trainer
+
+lint: setup
+	sh tools/lint.sh
+
+generate: setup
+	.venv/bin/python -m tunebird.api.crds --write && .venv/bin/python -m devplane.generate --write
+
+bench: setup
+	.venv/bin/python -m benchmarks
+
+clean:
+	rm -rf .venv .venv-trainer .tools .tunebird

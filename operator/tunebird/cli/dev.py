@@ -1,0 +1,71 @@
+"""`tunebird dev`: a cluster on this machine, without Docker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from tunebird.cli import local, programs
+
+
+@click.group()
+def dev() -> None:
+    """A cluster on this machine: control plane, gateway and operator, all on loopback."""
+
+
+def _home(context: click.Context, _parameter: click.Parameter, value: str | None) -> Path:
+    return Path(value).resolve() if value else local.default_home()
+
+
+home_option = click.option(
+    "--home", callback=_home, help="Folder of the cluster's state [default: $TUNEBIRD_HOME or ~/.tunebird]."
+)
+
+
+@dev.command()
+@home_option
+@click.option("--gpus", default=0, show_default=True, help="Declared (fake) nvidia.com/gpu devices of the node.")
+@click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of every container.")
+def up(home: Path, gpus: int, environment: tuple[str, ...]) -> None:
+    """Start the local cluster; the objects of an earlier one in the same folder are still there."""
+    for entry in environment:
+        if "=" not in entry:
+            raise click.BadParameter(f"{entry}: write it as NAME=VALUE", param_hint="--env")
+    pairs = dict(entry.split("=", 1) for entry in environment)
+    running = local.up(local.Options(home, gpus, pairs), say=click.echo)
+    click.echo(f"\nexport KUBECONFIG={running.kubeconfig}")
+    click.echo(f"# routes of the Gateway default/public are served at {running.gateway}")
+
+
+@dev.command()
+@home_option
+def down(home: Path) -> None:
+    """Stop everything; what was stored stays for the next `up`."""
+    ended = local.down(home)
+    click.echo(f"stopped {', '.join(ended)}" if ended else f"nothing is running in {home}")
+
+
+@dev.command("status")
+@home_option
+@click.pass_context
+def status_(context: click.Context, home: Path) -> None:
+    """Which programs run; exit code 1 when the cluster is not up."""
+    for program in programs.recall(home):
+        state = f"running, pid {program.pid}" if program.alive() else "not running"
+        click.echo(f"{program.name:<10} {state:<22} {program.log}")
+    running = local.read(home)
+    if running is None:
+        click.echo(f"no cluster is up in {home}: `tunebird dev up` starts one")
+        context.exit(1)
+    else:
+        click.echo(f"export KUBECONFIG={running.kubeconfig}")
+
+
+@dev.command("logs")
+@home_option
+@click.argument("program", type=click.Choice(["operator", "devplane", "traefik"]), default="operator")
+@click.option("--lines", default=100, show_default=True)
+def logs_(home: Path, program: str, lines: int) -> None:
+    """The end of a program's log."""
+    click.echo(programs.tail(str(home / f"{program}.log"), lines))

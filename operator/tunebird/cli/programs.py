@@ -1,0 +1,133 @@
+"""Programs that the command line starts: finding them, starting them aside, and ending exactly those again."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import click
+
+
+def find(name: str, remedy: str) -> str:
+    """The path of a program: beside this interpreter first, so that a virtual environment's own wins, then on PATH."""
+    beside = Path(sys.executable).parent / name
+    if beside.exists():
+        return str(beside)
+    found = shutil.which(name)
+    if found is None:
+        raise click.ClickException(f"{name} is not installed: {remedy}")
+    return found
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True, slots=True)
+class Program:
+    """A program that was started aside. `born` tells it from another process that got its number later."""
+
+    name: str
+    pid: int
+    born: str
+    log: str
+
+    def alive(self) -> bool:
+        return bool(self.born) and _born(self.pid) == self.born
+
+
+def _born(pid: int) -> str:
+    """When process `pid` started, in the system's own words; empty when there is none or it is a zombie."""
+    stat = Path(f"/proc/{pid}/stat")
+    if Path("/proc/self/stat").exists():
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return ""
+        return "" if fields[0] == "Z" else fields[19]
+    listed = ["ps", "-o", "stat=,lstart=", "-p", str(pid)]
+    state, _, started = (
+        subprocess.run(listed, capture_output=True, text=True, check=False).stdout.strip().partition(" ")
+    )
+    return "" if state.startswith("Z") else started.strip()
+
+
+def start(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Program:
+    """Start a program in its own session with its output in `<folder>/<name>.log`, and remember it there."""
+    log = folder / f"{name}.log"
+    with log.open("ab") as sink:
+        process = subprocess.Popen(
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            stdout=sink,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={**os.environ, **(env or {})},
+        )
+    program = Program(name, process.pid, _born(process.pid), str(log))
+    remember(folder, (*recall(folder), program))
+    return program
+
+
+def remember(folder: Path, programs: Sequence[Program]) -> None:
+    aside = folder / ".programs.json.new"
+    aside.write_text(json.dumps([asdict(program) for program in programs], indent=1))
+    aside.replace(folder / "programs.json")
+
+
+def recall(folder: Path) -> tuple[Program, ...]:
+    """The programs started for `folder`, in the order of their start."""
+    record = folder / "programs.json"
+    if not record.exists():
+        return ()
+    return tuple(Program(**entry) for entry in json.loads(record.read_text()))
+
+
+def stop_all(folder: Path, grace_seconds: float = 15) -> tuple[str, ...]:
+    """End what was started for `folder`, last started first; returns the names of what was running."""
+    ended = []
+    for program in reversed(recall(folder)):
+        if program.alive():
+            _stop(program, grace_seconds)
+            ended.append(program.name)
+    if folder.exists():
+        remember(folder, ())
+    return tuple(ended)
+
+
+def _stop(program: Program, grace_seconds: float) -> None:
+    os.kill(program.pid, signal.SIGTERM)
+    deadline = time.monotonic() + grace_seconds
+    while program.alive() and time.monotonic() < deadline:
+        _reap(program.pid)
+        time.sleep(0.05)
+    if program.alive():
+        os.kill(program.pid, signal.SIGKILL)
+        _reap(program.pid)
+
+
+def _reap(pid: int) -> None:
+    """Collect a child of ours that has ended; a process of an earlier command is init's to collect."""
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        return
+
+
+def tail(log: str, lines: int = 15) -> str:
+    """The end of a log, for an error message."""
+    path = Path(log)
+    return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""

@@ -1,0 +1,152 @@
+"""`tunebird status`, `list` and `logs`: one object as a tree that follows it, all objects as a table."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+from rich.tree import Tree
+
+from tunebird.cli.kubectl import KINDS, Kubectl, Object, resolve
+from tunebird.cli.waiting import judge
+from tunebird.kube.meta import FINETUNEJOB, MODELROLLOUT
+
+GOOD, BAD, BUSY = "green", "red", "yellow"
+COLOURS = {"Succeeded": GOOD, "Healthy": GOOD, "Failed": BAD, "RolledBack": BAD, "Degraded": BAD, "RollingBack": BAD}
+
+
+@click.command()
+@click.argument("name")
+@click.option("--watch", "-w", is_flag=True, help="Follow it until it has ended or Ctrl-C.")
+@click.pass_obj
+def status(kubectl: Kubectl, name: str, watch: bool) -> None:
+    """A job or rollout at a glance: where it is, what it waits for, and why."""
+    kind, seen = resolve(kubectl, name)
+    console = Console()
+    if not watch:
+        console.print(tree(kind, seen))
+        return
+    with Live(tree(kind, seen), console=console, auto_refresh=False) as live:
+        while judge(kind, seen) is None:
+            time.sleep(1)
+            kind, seen = resolve(kubectl, f"{kind}/{seen['metadata']['name']}")
+            live.update(tree(kind, seen), refresh=True)
+
+
+@click.command("list")
+@click.option("-A", "--all-namespaces", is_flag=True)
+@click.pass_obj
+def list_(kubectl: Kubectl, all_namespaces: bool) -> None:
+    """All jobs and rollouts."""
+    options = ["--all-namespaces"] if all_namespaces else []
+    table = Table("KIND", "NAMESPACE", "NAME", "PHASE", "MESSAGE", box=None)
+    for kind, resource in KINDS.items():
+        for seen in kubectl.items(resource, *options):
+            meta, state = seen["metadata"], seen.get("status", {})
+            table.add_row(kind, meta["namespace"], meta["name"], _phase(state), str(state.get("message", "")))
+    Console().print(table)
+
+
+@click.command()
+@click.argument("name")
+@click.option("--follow", "-f", is_flag=True, help="Stream new lines.")
+@click.option("--tail", default=-1, help="Last lines only [default: all].")
+@click.pass_obj
+def logs(kubectl: Kubectl, name: str, follow: bool, tail: int) -> None:
+    """Logs of a job's newest attempt, or of all of a rollout's servers."""
+    kind, seen = resolve(kubectl, name)
+    label = FINETUNEJOB if kind == "finetunejob" else MODELROLLOUT
+    selector = f"{label}={seen['metadata']['name']}"
+    pods = kubectl.items("pods", f"--selector={selector}", "--sort-by=.metadata.creationTimestamp")
+    if not pods:
+        raise click.ClickException(f"{seen['metadata']['name']} has no pods (yet): `tunebird status {name}` says why")
+    if kind == "finetunejob":
+        target = [f"pod/{pods[-1]['metadata']['name']}"]
+    else:
+        target = [f"--selector={selector}", "--prefix", f"--max-log-requests={max(5, len(pods))}"]
+    argv = kubectl.argv("logs", *target, f"--tail={tail}", *(["--follow"] if follow else []))
+    os.execv(argv[0], argv)  # noqa: S606 (kubectl itself streams, and gets Ctrl-C)
+
+
+def _phase(state: Object) -> Text:
+    phase = str(state.get("phase", "Pending"))
+    return Text(phase, style=COLOURS.get(phase, BUSY))
+
+
+def tree(kind: str, seen: Object) -> Tree:
+    """The object as a tree of short lines."""
+    state = seen.get("status", {})
+    head = Text.assemble((seen["metadata"]["name"], "bold"), f"  {seen['kind']}  ", _phase(state))
+    root = Tree(head)
+    for line in _job_lines(state) if kind == "finetunejob" else _rollout_lines(state):
+        root.add(line)
+    if waiting := [*_complaints(state)]:
+        branch = root.add("why")
+        for line in waiting:
+            branch.add(line)
+    return root
+
+
+def _job_lines(state: Object) -> Iterator[str]:
+    plan, progress, artifact = state.get("plan", {}), state.get("progress", {}), state.get("artifact", {})
+    if plan:
+        yield f"plan      {plan.get('summary', plan.get('tuning', ''))}"
+    if progress:
+        yield f"progress  {_bar(progress.get('step', 0), progress.get('of') or 0)}{_figures(progress)}"
+    for attempt in state.get("attempts", []):
+        yield _words(f"attempt {attempt['number']}", attempt.get("reason") or "Running", attempt.get("message"))
+    if artifact:
+        yield _words("artifact", artifact.get("uri"), artifact.get("digest", "")[:19])
+
+
+def _words(*parts: object) -> str:
+    return "  ".join(str(part) for part in parts if part)
+
+
+def _figures(progress: Object) -> str:
+    names = {"loss": "loss", "evalLoss": "eval loss", "tokensPerSecond": "tokens/s", "etaSeconds": "s left"}
+    shown = [f"{label} {progress[name]}" for name, label in names.items() if progress.get(name) not in (None, "")]
+    return "  ".join(["", *shown])
+
+
+def _bar(step: int, of: int, width: int = 24) -> str:
+    filled = round(width * step / of) if of else 0
+    return f"\\[{'#' * filled}{'.' * (width - filled)}] {step}/{of}"
+
+
+def _rollout_lines(state: Object) -> Iterator[str]:
+    if state.get("message"):
+        yield str(state["message"])
+    for role in ("stable", "canary"):
+        arm = state.get(role) or {}
+        if arm.get("revision"):
+            yield _words(
+                f"{role:<7}", arm["revision"], f"weight {_weight(arm)}", f"ready {arm.get('readyReplicas', 0)}"
+            )
+    step = state.get("step") or {}
+    if step:
+        place = f"step    {step.get('index', 0)}/{step.get('of', '?')}"
+        yield _words(place, step.get("kind"), step.get("waitingFor"))
+    for sli in state.get("analysis", []):
+        yield _words(f"SLI     {sli.get('sli', '')}", sli.get("verdict"), sli.get("reason"), sli.get("message"))
+
+
+def _weight(arm: Object) -> object:
+    weight = arm.get("weight")
+    return weight.get("asked", "-") if isinstance(weight, dict) else weight
+
+
+def _complaints(state: Object) -> Iterator[str]:
+    """Conditions that say why it does not go on."""
+    bad_when_true = ("Stalled", "Failed")
+    bad_when_false = ("DataReady", "Planned", "PodsReady", "Ready", "TrafficAccepted", "AnalysisPassing")
+    for condition in state.get("conditions", []):
+        kind, value = condition["type"], condition["status"]
+        if (kind in bad_when_true and value == "True") or (kind in bad_when_false and value == "False"):
+            yield f"{kind}={value} {condition.get('reason', '')}: {condition.get('message', '')}"

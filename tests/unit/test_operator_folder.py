@@ -9,7 +9,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_import_operator_gives_the_standard_library_even_with_the_root_first_on_the_path() -> None:
-    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules.pop('operator', None); import operator; print(operator.__file__)"
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r}); sys.modules.pop('operator', None); "
+        "import operator; print(operator.__file__)"
+    )
     found = subprocess.run(
         [sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True
     ).stdout.strip()

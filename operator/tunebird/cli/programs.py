@@ -110,13 +110,17 @@ def stop_all(folder: Path, grace_seconds: float = 15) -> tuple[str, ...]:
 
 def _stop(program: Program, grace_seconds: float) -> None:
     os.kill(program.pid, signal.SIGTERM)
-    deadline = time.monotonic() + grace_seconds
+    if not _ended(program, grace_seconds):
+        os.kill(program.pid, signal.SIGKILL)
+        _ended(program, 5)
+
+
+def _ended(program: Program, seconds: float) -> bool:
+    deadline = time.monotonic() + seconds
     while program.alive() and time.monotonic() < deadline:
         _reap(program.pid)
-        time.sleep(0.05)
-    if program.alive():
-        os.kill(program.pid, signal.SIGKILL)
-        _reap(program.pid)
+        time.sleep(0.02)
+    return not program.alive()
 
 
 def _reap(pid: int) -> None:

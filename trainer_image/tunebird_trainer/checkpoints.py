@@ -1,0 +1,126 @@
+"""Checkpoints that are whole or not there: written aside, every file's digest in a manifest, renamed, the newest kept.
+
+A run resumes only from a checkpoint whose fingerprint (model, data, config, code) is its own, so that a resumed run
+ends with the same weights as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tunebird_trainer import storage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+MANIFEST = "tunebird-checkpoint.json"
+_PREFIX = "checkpoint-"
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Digests of all that decides what the next step does."""
+
+    model: str
+    data: str
+    config: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    path: Path
+    step: int
+    digest: str
+    facts: dict[str, Any] = field(default_factory=dict)  # counters that go on: tokens, losses, seconds trained
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+class Checkpoints:
+    """The checkpoints of one run under one directory; one writer at a time."""
+
+    def __init__(self, root: Path, keep: int, fingerprint: Fingerprint) -> None:
+        self.root = root
+        self.keep = keep
+        self.fingerprint = fingerprint
+        self.writing = root / f".writing-{os.getpid()}"
+
+    def clear_unfinished(self) -> None:
+        """What a killed attempt left half written or half deleted."""
+        for path in self.root.glob(".*-*"):
+            if path.is_dir():
+                print(f"checkpoints: removing unfinished {path.name}", flush=True)
+                storage.discard(path)
+
+    def newest(self) -> Saved | None:
+        """The newest whole checkpoint of this run; says why newer ones are passed over."""
+        for path in self._by_step():
+            saved, problem = self._read(path)
+            if saved:
+                return saved
+            print(f"checkpoints: skipping {path.name}: {problem}", flush=True)
+        return None
+
+    def publish(self, written: Path, facts: dict[str, Any]) -> Saved:
+        """Make a written directory `checkpoint-N` durable and visible, then let old ones go."""
+        step = _step(written)
+        digests = storage.file_digests(written)
+        digest = storage.digest_of(digests)
+        manifest = {
+            "version": 1, "step": step, "digest": digest, "fingerprint": asdict(self.fingerprint),
+            "facts": facts, "files": digests,
+        }  # fmt: skip
+        (written / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        final = self.root / written.name
+        if final.exists():
+            self._discard(final)
+        storage.publish(written, final)
+        self._let_go(step)
+        return Saved(final, step, digest, facts)
+
+    def _read(self, path: Path) -> tuple[Saved | None, str]:
+        try:
+            manifest = json.loads((path / MANIFEST).read_text())
+            whole = manifest["files"] == storage.file_digests(path, leave_out=[MANIFEST])
+            theirs = Fingerprint(**manifest["fingerprint"])
+            saved = Saved(path, manifest["step"], manifest["digest"], manifest["facts"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            return None, f"it has no readable manifest ({error})"
+        if not whole or saved.digest != storage.digest_of(manifest["files"]) or saved.step != _step(path):
+            return None, "its files differ from its manifest: unfinished or damaged"
+        if theirs != self.fingerprint:
+            return None, f"it belongs to another {self._difference(theirs)}; it can't be continued exactly"
+        return saved, ""
+
+    def _difference(self, theirs: Fingerprint) -> str:
+        mine, other = asdict(self.fingerprint), asdict(theirs)
+        return " and ".join(name for name in mine if mine[name] != other[name])
+
+    def _by_step(self) -> list[Path]:
+        found = [path for path in self.root.glob(f"{_PREFIX}*") if path.is_dir() and _step(path) >= 0]
+        return sorted(found, key=_step, reverse=True)
+
+    def _let_go(self, newest: int) -> None:
+        """Keep the newest few up to the one just written; later ones are damaged or another run's."""
+        older = [path for path in self._by_step() if _step(path) <= newest]
+        kept = set(older[: self.keep])
+        for path in self._by_step():
+            if path not in kept:
+                self._discard(path)
+
+    def _discard(self, path: Path) -> None:
+        # Renamed first: a kill in the middle must not leave what looks like a damaged checkpoint.
+        gone = self.root / f".discarded-{path.name}-{os.getpid()}"
+        path.rename(gone)
+        storage.discard(gone)
+
+
+def _step(path: Path) -> int:
+    number = path.name.removeprefix(_PREFIX)
+    return int(number) if number.isdecimal() else -1

@@ -1,0 +1,113 @@
+"""The process around the recipe: signals, threads, library noise, versions, memory, and what an exception means."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import os
+import platform
+import resource
+import signal
+import warnings
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunebird_trainer import sources, storage
+from tunebird_trainer.outcome import Failure, Reason
+
+if TYPE_CHECKING:
+    from tunebird_trainer.config import Config
+
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "safetensors")
+_RECIPE = ("data", "formats", "masks", "rows", "sft", "trainer")  # what decides which numbers come out
+_DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
+
+
+class StopFlag:
+    """Set by SIGTERM or SIGINT and looked at between steps; a second SIGINT stops at once, as people expect."""
+
+    def __init__(self) -> None:
+        self.is_set = False
+        signal.signal(signal.SIGTERM, self._ask)
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, *_: Any) -> None:
+        if not self.is_set:
+            print("stop requested: saving after the current step", flush=True)
+        self.is_set = True
+
+
+def prepare(config: Config) -> None:
+    """Quiet libraries, no orphan when the wrapper dies, exact kernels when asked."""
+    wrapper = os.environ.get("TUNEBIRD_WRAPPER_PID")
+    if wrapper:
+        ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
+        if os.getppid() != int(wrapper):
+            raise Failure(Reason.INTERNAL, "the wrapper process is gone")
+    warnings.filterwarnings("ignore", category=FutureWarning)
+    warnings.filterwarnings("ignore", category=UserWarning)
+
+    import datasets
+    import transformers
+
+    transformers.logging.set_verbosity_error()
+    transformers.logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    join_group(config)
+
+
+def join_group(config: Config) -> None:
+    """Check that as many processes came as the config asks for; torch.distributed itself is opened by the trainer."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world != config.distributed.world_size:
+        raise Failure(
+            Reason.INVALID_CONFIG,
+            f"distributed asks for {config.distributed.world_size} processes and {world} were started; "
+            "start the run with tunebird-trainer",
+        )
+
+
+def versions() -> dict[str, str]:
+    return {"python": platform.python_version(), **{name: metadata.version(name) for name in LIBRARIES}}
+
+
+def code_digest() -> str:
+    """Over this recipe's source and the versions of the libraries that compute."""
+    here = Path(__file__).parent
+    lines = [f"{name} {storage.file_digest(here / f'{name}.py')}\n" for name in _RECIPE]
+    lines += [f"{name} {version}\n" for name, version in versions().items()]
+    return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def peak_bytes() -> int:
+    """Most GPU memory this process held, or most resident memory on a machine without a GPU."""
+    import torch
+
+    if torch.cuda.is_available():
+        return int(torch.cuda.max_memory_allocated())
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+def classified(error: Exception, config: Config) -> Failure:
+    """The typed failure that any exception stands for."""
+    import torch
+
+    match error:
+        case Failure():
+            return error
+        case torch.OutOfMemoryError():
+            return Failure(
+                Reason.CUDA_OUT_OF_MEMORY,
+                f"the GPU's memory was used up at {peak_bytes() / 2**30:.1f} GiB; lower the micro-batch or "
+                "maxSequenceLength, or turn activation checkpointing on",
+            )
+        case MemoryError():
+            return Failure(
+                Reason.HOST_OUT_OF_MEMORY, "the host's memory was used up; ask for more in compute.resources"
+            )
+        case torch.distributed.DistNetworkError() | torch.distributed.DistStoreError():
+            return Failure(Reason.RENDEZVOUS_TIMEOUT, f"the processes did not find each other: {error}")
+    root = sources.place(config.checkpoint.uri)
+    lost = storage.storage_failure(error, root)
+    return lost or Failure(Reason.INTERNAL, f"{type(error).__name__}: {error}")

@@ -1,0 +1,125 @@
+"""Reads files into rows that know where they stand: JSON lines, JSON, CSV and Parquet. Judges nothing but
+the syntax."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunebird_trainer.outcome import Failure, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+_HELD_OUT = ("test", "valid", "dev", "eval")
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    where: str  # dataset/file:line
+    value: Any
+    error: str = ""  # why the line could not be read; value is None then
+
+
+def read(path: Path, dataset: str) -> Iterator[Row]:
+    """Rows of a file, or of every data file of a directory in the order of their names.
+
+    Raises:
+        Failure: InvalidDataset when a file can't be read at all.
+    """
+    for file in files_of(path):
+        reader = _READERS[file.suffix]
+        try:
+            yield from reader(file, f"{dataset}/{file.name}")
+        except UnicodeDecodeError as error:
+            raise Failure(
+                Reason.INVALID_DATASET, f"dataset {dataset}: {file} is not UTF-8 at byte {error.start}; convert it"
+            ) from error
+        except OSError as error:
+            raise Failure(
+                Reason.INVALID_DATASET,
+                f"dataset {dataset}: {file} can't be read: {error.strerror or error}; check its owner and mode",
+            ) from error
+
+
+def files_of(path: Path) -> list[Path]:
+    if path.is_file():
+        if path.suffix not in _READERS:
+            raise Failure(Reason.INVALID_DATASET, f"{path} is not one of {', '.join(_READERS)}; convert or rename it")
+        return [path]
+    found = sorted(each for each in path.rglob("*") if each.suffix in _READERS and each.is_file())
+    if not found:
+        raise Failure(Reason.DATASET_NOT_FOUND, f"{path} holds no {', '.join(_READERS)} file; name the file or fill it")
+    suspicious = [each.name for each in found if any(word in each.stem.lower() for word in _HELD_OUT)]
+    if suspicious and len(found) > 1:
+        raise Failure(
+            Reason.INVALID_DATASET,
+            f"{path} also holds {suspicious[0]}, which looks like a test split; name one file in the URI instead",
+        )
+    return found
+
+
+def _json_lines(file: Path, where: str) -> Iterator[Row]:
+    with file.open(encoding="utf-8-sig") as stream:
+        for number, line in enumerate(stream, 1):
+            if line.strip():
+                yield _json_line(line, f"{where}:{number}")
+
+
+def _json_line(line: str, where: str) -> Row:
+    try:
+        return Row(where, json.loads(line))
+    except ValueError as error:
+        return Row(where, None, f"is not JSON: {error}")
+
+
+def _json_file(file: Path, where: str) -> Iterator[Row]:
+    try:
+        whole = json.loads(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        raise Failure(
+            Reason.INVALID_DATASET,
+            f"{where} is not one JSON document: {error}; name it .jsonl if it holds one row a line",
+        ) from error
+    items = whole.get("data") if isinstance(whole, dict) else whole
+    if not isinstance(items, list):
+        raise Failure(
+            Reason.INVALID_DATASET, f"{where} is not a JSON list of rows, nor an object with a list named data"
+        )
+    for number, item in enumerate(items, 1):
+        yield Row(f"{where}:row {number}", item)
+
+
+def _csv_file(file: Path, where: str) -> Iterator[Row]:
+    with file.open(encoding="utf-8-sig", newline="") as stream:
+        reader = csv.DictReader(stream)
+        for record in reader:
+            yield Row(f"{where}:{reader.line_num}", {key: value for key, value in record.items() if key is not None})
+
+
+def _parquet_file(file: Path, where: str) -> Iterator[Row]:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.ParquetFile(file)
+    except pa.ArrowInvalid as error:
+        raise Failure(Reason.INVALID_DATASET, f"{where} is not Parquet: {error}") from error
+    number = 0
+    for batch in table.iter_batches():
+        for record in batch.to_pylist():
+            number += 1
+            yield Row(f"{where}:row {number}", record)
+
+
+_READERS: dict[str, Callable[[Path, str], Iterator[Row]]] = {
+    ".jsonl": _json_lines,
+    ".json": _json_file,
+    ".csv": _csv_file,
+    ".parquet": _parquet_file,
+}

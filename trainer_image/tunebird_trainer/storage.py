@@ -1,0 +1,128 @@
+"""Directories that appear whole or not at all: digests, fsync, rename, and naming what a full or lost disk does."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import shutil
+from typing import TYPE_CHECKING
+
+from tunebird_trainer.outcome import Failure, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_LOST = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTDIR, errno.ENXIO}
+# safetensors and torch.save raise their own errors, which carry the system's only as text.
+_FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
+_TORCH_WRITE_FAILED = ("PytorchStreamWriter failed writing file", "unexpected pos")
+_NEARLY_FULL_BYTES = 32 * 1024 * 1024
+
+
+def file_digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def files_in(directory: Path) -> list[Path]:
+    """Every regular file below, sorted by its POSIX path; hidden files and folders are not content."""
+    found = [path for path in directory.rglob("*") if path.is_file() and not _hidden(path.relative_to(directory))]
+    return sorted(found, key=lambda path: path.relative_to(directory).as_posix())
+
+
+def file_digests(directory: Path, leave_out: Iterable[str] = ()) -> dict[str, str]:
+    names = {path.relative_to(directory).as_posix(): path for path in files_in(directory)}
+    return {name: file_digest(path) for name, path in names.items() if name not in set(leave_out)}
+
+
+def digest_of(digests: dict[str, str]) -> str:
+    """One digest for a directory: sha256 over lines `<hex>  <path>` sorted by path."""
+    lines = "".join(f"{digest}  {name}\n" for name, digest in sorted(digests.items()))
+    return "sha256:" + hashlib.sha256(lines.encode()).hexdigest()
+
+
+def directory_digest(directory: Path, leave_out: Iterable[str] = ()) -> str:
+    return digest_of(file_digests(directory, leave_out))
+
+
+def publish(aside: Path, final: Path) -> None:
+    """Make a finished directory appear under its name, durably: contents first, then the name."""
+    for path in sorted(aside.rglob("*")):
+        _fsync(path)
+    _fsync(aside)
+    aside.rename(final)
+    _fsync(final.parent)
+
+
+def discard(directory: Path) -> None:
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def check_writable(directory: Path, purpose: str) -> None:
+    """Fail before hours of training rather than after them."""
+    probe = directory / f".probe-{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"tunebird")
+        _fsync(probe)
+        probe.unlink()
+    except OSError as error:
+        raise storage_failure(error, directory) or Failure(
+            Reason.STORAGE_UNAVAILABLE, f"{purpose} {directory} can't be written: {error}; check the volume"
+        ) from error
+
+
+def storage_failure(error: BaseException, directory: Path) -> Failure | None:
+    """The storage failure that an error stands for, or None when it is something else."""
+    chain = list(_causes(error))
+    if any(_means_full(each, directory) for each in chain):
+        return Failure(
+            Reason.DISK_FULL,
+            f"the volume of {directory} is full: {_short(error)}; nothing published was lost, "
+            "free space or enlarge the volume and the run resumes from its last checkpoint",
+        )
+    if any(isinstance(each, OSError) and each.errno in _LOST for each in chain):
+        return Failure(
+            Reason.STORAGE_UNAVAILABLE,
+            f"the volume of {directory} can't be written: {_short(error)}; check that it is mounted and writable",
+        )
+    return None
+
+
+def _means_full(error: BaseException, directory: Path) -> bool:
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return True
+    text = str(error)
+    if any(full in text for full in _FULL_TEXTS):
+        return True
+    return any(failed in text for failed in _TORCH_WRITE_FAILED) and _nearly_full(directory)
+
+
+def _nearly_full(directory: Path) -> bool:
+    existing = next((path for path in (directory, *directory.parents) if path.exists()), None)
+    return existing is not None and shutil.disk_usage(existing).free < _NEARLY_FULL_BYTES
+
+
+def _causes(error: BaseException | None) -> Iterable[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def _short(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
+def _hidden(relative: Path) -> bool:
+    return any(part.startswith(".") for part in relative.parts)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

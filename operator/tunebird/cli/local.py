@@ -190,9 +190,9 @@ def _install(home: Path, gateway_port: int) -> None:
 
 def _crds() -> str:
     """The CRDs of this very version, from the models that the operator runs with."""
-    from tunebird.api import crds
+    from tunebird.api.crds import RESOURCES, crd
 
-    return crds.rendered()
+    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [crd(resource) for resource in RESOURCES]})
 
 
 def kubectl(home: Path, *arguments: str, stdin: str | None = None) -> str:

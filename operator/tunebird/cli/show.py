@@ -127,19 +127,14 @@ def _rollout_lines(state: Object) -> Iterator[str]:
         arm = state.get(role) or {}
         if arm.get("revision"):
             yield _words(
-                f"{role:<7}", arm["revision"], f"weight {_weight(arm)}", f"ready {arm.get('readyReplicas', 0)}"
+                f"{role:<7}", arm["revision"], f"weight {arm.get('weight', 0)}", f"ready {arm.get('readyReplicas', 0)}"
             )
     step = state.get("step") or {}
     if step:
         place = f"step    {step.get('index', 0)}/{step.get('of', '?')}"
         yield _words(place, step.get("kind"), step.get("waitingFor"))
     for sli in state.get("analysis", []):
-        yield _words(f"SLI     {sli.get('sli', '')}", sli.get("verdict"), sli.get("reason"), sli.get("message"))
-
-
-def _weight(arm: Object) -> object:
-    weight = arm.get("weight")
-    return weight.get("asked", "-") if isinstance(weight, dict) else weight
+        yield _words(f"SLI     {sli['name']}", sli.get("verdict"), sli.get("reason"), sli.get("message"))
 
 
 def _complaints(state: Object) -> Iterator[str]:

@@ -151,6 +151,8 @@ class FakeKube:
     async def merge(self, ref: Ref, patch: Mapping[str, Any]) -> Manifest:
         call = self._enter(Call("merge", ref, copy.deepcopy(patch)))
         live = self._existing(ref)
+        if patch.get("metadata", {}).get("resourceVersion") not in (None, live["metadata"]["resourceVersion"]):
+            raise Conflict(f'{ref.kind.plural} "{ref.name}": the object has been modified')
         body = merged(live, {key: value for key, value in patch.items() if key != "status"})
         if body == live:
             return copy.deepcopy(live)

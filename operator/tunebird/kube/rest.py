@@ -166,8 +166,6 @@ class RestKube:
 
     async def _send(self, request: Request) -> Manifest:
         async with self._slots:
-            if request.writes:
-                self._permit()
             used = self._access
             try:
                 return await self._once(request)
@@ -180,6 +178,8 @@ class RestKube:
 
     async def _once(self, request: Request) -> Manifest:
         assert self._session is not None, "RestKube is used outside of its context"
+        if request.writes:
+            self._permit()
         limits = self._limits
         deadline = limits.write_seconds if request.writes else limits.read_seconds
         try:

@@ -1,0 +1,57 @@
+"""From a model's URI to the directory to load, whose digest is the one that was promised."""
+
+import json
+from pathlib import Path
+
+from tunebird_trainer.config import Model
+from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.sources import fetch_model, place
+from tunebird_trainer.storage import directory_digest
+
+RECORD = "tunebird.json"  # an artifact's own record; not part of its digest
+
+
+def directory(uri: str) -> Path:
+    """Raises Failure if the URI names nothing that can be read."""
+    if uri.startswith("hf://"):
+        name, _, revision = uri.partition("@")
+        return fetch_model(Model(name, revision))
+    path = place(uri)
+    if not path.is_dir():
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{uri}: {path} is no directory; check the path and the volume")
+    return path
+
+
+def verified(uri: str, path: Path, promised: str) -> str:
+    """The digest found. Raises Failure unless it is the promised one; an empty promise accepts any."""
+    found = directory_digest(path, leave_out=[RECORD])
+    if promised and promised != found:
+        raise Failure(
+            Reason.MODEL_MISMATCH,
+            f"{uri} has digest {found}, but {promised} was promised: the files were changed or replaced; "
+            "publish the model again, or point the rollout at the digest that is there",
+        )
+    return found
+
+
+def merged_form(path: Path) -> Path:
+    """Of an artifact with several forms, the directory to serve; a plain model directory is returned as it is."""
+    record = path / RECORD
+    if not record.is_file():
+        return _checked(path)
+    forms = json.loads(record.read_text(encoding="utf-8")).get("forms", {})
+    if "merged" not in forms:
+        remedy = "publish the form `merged` to serve it"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{path} has the forms {sorted(forms)}; {remedy}")
+    return _checked(path / forms["merged"]["path"])
+
+
+def _checked(path: Path) -> Path:
+    if (path / "adapter_config.json").is_file() and not (path / "config.json").is_file():
+        remedy = "publish the form `merged` and serve that"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{path} is an adapter without its base model; {remedy}")
+    if not (path / "config.json").is_file():
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{path} has no config.json; name the directory that holds the model")
+    if not any(path.glob("*.safetensors")):
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{path} has no *.safetensors; other weight formats are not loaded")
+    return path

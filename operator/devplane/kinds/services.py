@@ -1,0 +1,130 @@
+"""Services: defaults, ports, addresses that may not change. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from devplane.errors import Cause, go_quote
+from devplane.kinds import metadata, rules
+from devplane.types import Obj
+
+TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
+
+
+def default(service: Obj) -> None:
+    spec = service["spec"]
+    spec.setdefault("sessionAffinity", "None")
+    if spec["sessionAffinity"] == "ClientIP":
+        timeout = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
+        timeout.setdefault("timeoutSeconds", 10800)
+    kind = spec.setdefault("type", "ClusterIP")
+    for port in spec.get("ports") or ():
+        port.setdefault("protocol", "TCP")
+        port.setdefault("targetPort", port.get("port"))
+    if kind in ("NodePort", "LoadBalancer"):
+        spec.setdefault("externalTrafficPolicy", "Cluster")
+    if kind != "ExternalName":
+        spec.setdefault("internalTrafficPolicy", "Cluster")
+    if kind == "LoadBalancer":
+        spec.setdefault("allocateLoadBalancerNodePorts", True)
+
+
+def prepare(new: Obj, old: Obj | None) -> None:
+    """`clusterIP` and the first of `clusterIPs` are one thing: whichever the client changed wins."""
+    spec, before = new["spec"], (old or {}).get("spec") or {}
+    if spec.get("clusterIP") and not spec.get("clusterIPs"):
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    elif spec.get("clusterIPs") == before.get("clusterIPs") and spec.get("clusterIP") != before.get("clusterIP"):
+        _follow(spec, "clusterIPs", [spec["clusterIP"]] if spec.get("clusterIP") else None)
+    elif spec.get("clusterIPs") and spec.get("clusterIP") == before.get("clusterIP"):
+        spec["clusterIP"] = spec["clusterIPs"][0]
+
+
+def _follow(spec: Obj, field: str, value: Any) -> None:
+    spec.pop(field, None)
+    if value is not None:
+        spec[field] = value
+
+
+def validate(new: Obj, old: Obj | None) -> list[Cause]:
+    spec = new["spec"]
+    kind = spec.get("type")
+    found = [*_ports(spec)]
+    found += metadata.labels(spec.get("selector"), "spec.selector")
+    found += rules.one_of(spec.get("sessionAffinity"), ("ClientIP", "None"), "spec.sessionAffinity")
+    found += rules.one_of(kind, TYPES, "spec.type")
+    if kind == "ExternalName":
+        found += _external(spec)
+    if kind == "LoadBalancer" and spec.get("clusterIP") == "None":
+        found.append(Cause.invalid("spec.clusterIPs[0]", "None", "may not be set to 'None' for LoadBalancer services"))
+    return found if old is None else [*found, *_addresses(spec, old["spec"])]
+
+
+def _external(spec: Obj) -> Iterator[Cause]:
+    name = (spec.get("externalName") or "").rstrip(".")
+    if not name:
+        yield Cause.required("spec.externalName")
+        return
+    yield from (Cause.invalid("spec.externalName", name, problem) for problem in metadata.subdomain(name))
+
+
+def _addresses(spec: Obj, old: Obj) -> Iterator[Cause]:
+    """The first cluster IP is for ever, unless the service is or becomes an ExternalName."""
+    if "ExternalName" in (spec.get("type"), old.get("type")) or not old.get("clusterIPs"):
+        return
+    addresses = spec.get("clusterIPs") or []
+    if not addresses:
+        yield Cause.invalid("spec.clusterIPs[0]", "", "primary clusterIP can not be unset")
+    elif addresses[0] != old["clusterIPs"][0]:
+        shown = f"[]string{{{', '.join(go_quote(one) for one in addresses)}}}"
+        yield rules.invalid_go("spec.clusterIPs[0]", shown, "may not change once set")
+
+
+def _ports(spec: Obj) -> Iterator[Cause]:
+    ports = spec.get("ports") or []
+    if not ports and spec.get("clusterIP") != "None" and spec.get("type") != "ExternalName":
+        yield Cause.required("spec.ports")
+    names: set[str] = set()
+    for at, port in enumerate(ports):
+        where = f"spec.ports[{at}]"
+        yield from _name(port, where, names, is_only=len(ports) == 1)
+        number = port.get("port")
+        if number is None or not 1 <= number <= 65535:
+            yield Cause.invalid(f"{where}.port", number or 0, rules.PORT_WORDS)
+        yield from rules.one_of(port.get("protocol"), ("SCTP", "TCP", "UDP"), f"{where}.protocol")
+        yield from _target(port.get("targetPort"), f"{where}.targetPort")
+        same = [one for one in ports[:at] if _listens(one) == _listens(port)]
+        if same:
+            yield Cause("FieldValueDuplicate", f"Duplicate value: {_go_port(port)}", where)
+
+
+def _name(port: Obj, where: str, names: set[str], *, is_only: bool) -> Iterator[Cause]:
+    name = port.get("name")
+    if not name:
+        if not is_only:
+            yield Cause.required(f"{where}.name")
+        return
+    yield from (Cause.invalid(f"{where}.name", name, problem) for problem in metadata.label(name))
+    if name in names:
+        yield Cause.duplicate(f"{where}.name", name)
+    names.add(name)
+
+
+def _target(target: Any, where: str) -> Iterator[Cause]:
+    if isinstance(target, int) and not 1 <= target <= 65535:
+        yield Cause.invalid(where, target, rules.PORT_WORDS)
+    elif isinstance(target, str):
+        yield from (Cause.invalid(where, target, problem) for problem in rules.port_name(target))
+
+
+def _listens(port: Obj) -> tuple[Any, Any]:
+    return port.get("protocol"), port.get("port")
+
+
+def _go_port(port: Obj) -> str:
+    target = rules.go_int_or_string(port.get("targetPort"))
+    return (
+        f'core.ServicePort{{Name:"", Protocol:{go_quote(port.get("protocol", ""))}, AppProtocol:(*string)(nil), '
+        f"Port:{port.get('port', 0)}, TargetPort:{target}, NodePort:{port.get('nodePort', 0)}}}"
+    )

@@ -140,6 +140,14 @@ class RestKube:
         told = await self._present(Request("POST", path_of(TOKEN_REVIEW, None), {}, body))
         return reviewed(told.get("status", {}), audience)
 
+    async def serves(self, kind: Kind) -> bool:
+        """Whether the API server has this kind: for a CRD, whether it is installed and established."""
+        try:
+            found = await self._send(Request("GET", kind.path, {}))
+        except Absent:
+            return False
+        return any(resource.get("name") == kind.plural for resource in found.get("resources") or ())
+
     # --- inside ---------------------------------------------------------------------------------------------------
 
     async def _post(self, event: Event) -> None:

@@ -41,8 +41,7 @@ class Heartbeat:
 class Stage(StrEnum):
     """What must be true, in this order, before the operator is ready."""
 
-    LOGIN = "logged in to the API server"
-    CRDS = "the CRDs are installed"
+    CLUSTER = "logged in, and the CRDs are installed"
     LEASE = "this operator holds the Lease"
 
 

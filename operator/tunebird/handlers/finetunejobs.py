@@ -1,0 +1,41 @@
+"""A loop for each FineTuneJob that is not finished; finished ones cost nothing and carry no finalizer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import kopf
+
+from tunebird.handlers.verbs import pending
+from tunebird.kube.conditions import conditions_of, is_true
+from tunebird.kube.meta import FINE_TUNE_JOB, GROUP, VERSION, Key
+
+STOP_SECONDS = 10  # for a pass under way, before it is cancelled
+
+
+def register(registry: kopf.OperatorRegistry) -> None:
+    """Tell kopf."""
+    resource = (GROUP, VERSION, FINE_TUNE_JOB.plural)
+    kopf.daemon(
+        *resource, when=unfinished, cancellation_backoff=STOP_SECONDS, cancellation_timeout=1, registry=registry
+    )(finetunejob)
+    kopf.on.event(*resource, registry=registry)(finetunejob_seen)
+
+
+def unfinished(body: kopf.Body, **_: Any) -> bool:
+    """Whether there is work left: no verdict yet, or a verb (`retry`) that was not answered."""
+    conditions = conditions_of(body.get("status") or {})
+    finished = is_true(conditions, "Succeeded") or is_true(conditions, "Failed")
+    return not finished or pending(body)
+
+
+async def finetunejob(
+    namespace: str | None, name: str, uid: str, memo: Any, stopped: kopf.DaemonStopped, **_: Any
+) -> None:
+    """The loop."""
+    await memo.app.finetunejobs.run(Key(namespace or "", name, uid), stopped)
+
+
+async def finetunejob_seen(event: kopf.RawEvent, memo: Any, **_: Any) -> None:
+    """News of a job."""
+    memo.app.job_seen(event["object"], gone=event["type"] == "DELETED")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -83,7 +83,7 @@ def train(stage: play.Stage, console: Console, *, small: bool) -> None:
 
 
 @contextmanager
-def _training(console: Console, name: str) -> Iterator[play.Callable[[Object], None]]:
+def _training(console: Console, name: str) -> Iterator[Callable[[Object], None]]:
     columns = (
         TextColumn("  {task.description:<12}"),
         BarColumn(),

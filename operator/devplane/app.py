@@ -1,0 +1,152 @@
+"""Puts the control plane together: store, API server, controllers, kubelet; start and stop in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+
+from devplane.auth import Authentication
+from devplane.builtin_resources import builtin_resources
+from devplane.certs import Credentials, credentials, kubeconfig, write_private
+from devplane.client import Client
+from devplane.context import Context, ImageTable
+from devplane.crds import Definitions
+from devplane.resources import Registry
+from devplane.server import Server
+from devplane.store import Store
+from devplane.tokens import Tokens
+from devplane.verbs import Api, Write
+
+if TYPE_CHECKING:
+    from devplane.kubelet import Kubelet
+
+Obj = dict[str, Any]
+
+NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+class BindError(ValueError):
+    """An address that this server must not listen on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What `serve` is started with. `has_nodes` False leaves controllers and kubelet out: an API server alone."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 0
+    images: ImageTable = field(default_factory=ImageTable)
+    kubeconfig: Path | None = None
+    has_nodes: bool = True
+    gpus: int = 0
+
+
+def check_loopback(host: str) -> None:
+    """Pods are local processes: whoever reaches this server runs programs as its user."""
+    try:
+        is_local = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        is_local = False
+    if not is_local:
+        raise BindError(f"host {host!r} is not a loopback address; devplane listens on 127.0.0.1 only")
+
+
+class Devplane:
+    """One control plane in this process: `start`, then `stop`."""
+
+    def __init__(self, options: Options) -> None:
+        check_loopback(options.host)
+        self._options = options
+        self._tasks: list[asyncio.Task[Any]] = []
+        self._runner: web.AppRunner | None = None
+        self.kubelet: Kubelet | None = None
+        self.server_url = ""
+        options.data_dir.mkdir(parents=True, exist_ok=True)
+        self.credentials: Credentials = credentials(options.data_dir)
+        self.store = Store(options.data_dir / "state.sqlite")
+        self.api = Api(self.store, Registry(builtin_resources()))
+        Definitions(self.api)
+        self.client = Client(self.api)
+        self.tokens = Tokens(self.credentials.signing_key, self.store, self.api.clock)
+        self._server = Server(self.api, self.tokens, Authentication(self.credentials.admin_token, self.tokens))
+
+    @property
+    def kubeconfig(self) -> Path:
+        return self._options.kubeconfig or self._options.data_dir / "kubeconfig"
+
+    async def start(self) -> None:
+        """Listening, with the first namespaces there, when it returns."""
+        self._make_namespaces()
+        port = await self._listen()
+        self.server_url = f"https://127.0.0.1:{port}"
+        config = kubeconfig(self.server_url, self.credentials.ca_pem, self.credentials.admin_token)
+        self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
+        write_private(self.kubeconfig, config)
+        if self._options.has_nodes:
+            await self._start_nodes()
+
+    def _make_namespaces(self) -> None:
+        resource = self.api.registry.named("namespaces")
+        assert resource is not None
+        for name in NAMESPACES:
+            if self.store.get("namespaces", "", name) is None:
+                self.api.create(resource, "", {"metadata": {"name": name}}, Write("kube-apiserver"))
+
+    async def _listen(self) -> int:
+        runner = web.AppRunner(
+            self._server.application(), handler_cancellation=True, access_log=None, shutdown_timeout=0.2
+        )
+        await runner.setup()
+        context = self.credentials.server_context()
+        site = web.TCPSite(runner, self._options.host, self._options.port, ssl_context=context)
+        await site.start()
+        self._runner = runner
+        port: int = runner.addresses[0][1]
+        return port
+
+    async def _start_nodes(self) -> None:
+        from devplane import controllers
+        from devplane.kubelet import Kubelet
+
+        context = self.context()
+        self._tasks = controllers.start(self.client, context)
+        self.kubelet = Kubelet(self.client, context)
+        await self.kubelet.start()
+        self._server.kubelet = self.kubelet
+
+    def context(self) -> Context:
+        return Context(
+            data_dir=self._options.data_dir,
+            images=self._options.images,
+            server_url=self.server_url,
+            ca_pem=self.credentials.ca_pem,
+            tokens=self.tokens,
+            cpu=str(os.cpu_count() or 1),
+            memory=f"{_memory_mebibytes()}Mi",
+            gpus=self._options.gpus,
+        )
+
+    async def stop(self) -> None:
+        """Pods first, then controllers, then the server."""
+        if self.kubelet is not None:
+            await self.kubelet.stop()
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        if self._runner is not None:
+            await self._runner.cleanup()
+        self.store.close()
+
+
+def _memory_mebibytes() -> int:
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20

@@ -1,0 +1,110 @@
+"""Which form of an object a client wants (Table, metadata only, JSON, YAML), and objects in that form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+
+from devplane.errors import ApiError
+from devplane.resources import Resource
+
+if TYPE_CHECKING:
+    from devplane.tables import Tables
+
+Obj = dict[str, Any]
+
+META = "meta.k8s.io/v1"
+_ACCEPTED = ("application/json", "application/*", "*/*")
+
+
+@dataclass(frozen=True, slots=True)
+class Form:
+    """`shape` is "", Table, PartialObjectMetadata or PartialObjectMetadataList; `include` is for tables."""
+
+    shape: str = ""
+    is_yaml: bool = False
+    include: str = "Metadata"
+
+    @property
+    def content_type(self) -> str:
+        return "application/yaml" if self.is_yaml else "application/json"
+
+
+def form_of(accept: str, include: str = "") -> Form:
+    """The first form of an Accept header that is served."""
+    for option in (accept or "*/*").split(","):
+        media, *parameters = [part.strip() for part in option.split(";")]
+        values = dict(part.split("=", 1) for part in parameters if "=" in part)
+        shape = values.get("as", "")
+        if shape and (shape not in _SHAPES or values.get("v") != "v1" or values.get("g") != "meta.k8s.io"):
+            continue
+        if media in _ACCEPTED:
+            return Form(shape, is_yaml=False, include=include or "Metadata")
+        if media in ("application/yaml", "text/yaml"):
+            return Form(shape, is_yaml=True, include=include or "Metadata")
+    raise ApiError.not_acceptable("application/json, application/yaml")
+
+
+_SHAPES = ("Table", "PartialObjectMetadata", "PartialObjectMetadataList")
+
+
+def encode(content: Obj, form: Form) -> bytes:
+    if form.is_yaml:
+        import yaml
+
+        return yaml.safe_dump(content, sort_keys=False, allow_unicode=True).encode()
+    return orjson.dumps(content)
+
+
+def partial(obj: Obj) -> Obj:
+    return {"kind": "PartialObjectMetadata", "apiVersion": META, "metadata": obj["metadata"]}
+
+
+class Shaper:
+    """Objects of a resource in a form; knows tables."""
+
+    def __init__(self, tables: Tables) -> None:
+        self._tables = tables
+
+    def one(self, resource: Resource, obj: Obj, form: Form) -> Obj:
+        match form.shape:
+            case "Table":
+                version = obj["metadata"].get("resourceVersion", "")
+                return self._tables.table(resource, [obj], {"resourceVersion": version}, form.include)
+            case "PartialObjectMetadata" | "PartialObjectMetadataList":
+                return partial(obj)
+            case _:
+                return obj
+
+    def many(self, resource: Resource, objects: list[Obj], metadata: Obj, form: Form) -> Obj:
+        match form.shape:
+            case "Table":
+                return self._tables.table(resource, objects, metadata, form.include)
+            case "PartialObjectMetadata" | "PartialObjectMetadataList":
+                return {
+                    "kind": "PartialObjectMetadataList",
+                    "apiVersion": META,
+                    "metadata": metadata,
+                    "items": [partial(obj) for obj in objects],
+                }
+            case _:
+                items = objects if resource.crd else [_without_kind(obj) for obj in objects]
+                return {
+                    "kind": resource.list_of,
+                    "apiVersion": resource.api_version,
+                    "metadata": metadata,
+                    "items": items,
+                }
+
+    def event(self, resource: Resource, form: Form) -> Callable[[Obj], Obj]:
+        """How an object looks inside a watch event."""
+        if form.shape != "Table":
+            return lambda obj: self.one(resource, obj, form)
+        return lambda obj: self.one(resource, obj, form)
+
+
+def _without_kind(obj: Obj) -> Obj:
+    return {key: value for key, value in obj.items() if key not in ("kind", "apiVersion")}

@@ -1,0 +1,360 @@
+"""The API server over HTTPS: one handler for every path, answers as Kubernetes gives them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import orjson
+from aiohttp import web
+
+from devplane import discovery, lists, patching, scale, subresources
+from devplane.auth import PUBLIC_PATHS, Authentication, check_origin, refuse_anonymous
+from devplane.deletion import Deleted, delete, delete_collection, options_of
+from devplane.errors import ApiError
+from devplane.negotiation import Form, Shaper, encode, form_of
+from devplane.openapi import OpenApi
+from devplane.requests import Place, decode, group_version, is_true, place, write_options
+from devplane.reviews import Reviews
+from devplane.selectors import Selector, selector
+from devplane.tables import Tables
+from devplane.tokens import Tokens, User
+from devplane.verbs import CRDS, Api, Target, Write
+from devplane.watch import Watcher, error_line, watch_of
+
+if TYPE_CHECKING:
+    from devplane.kubelet import Kubelet
+
+Obj = dict[str, Any]
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 8 * 1024 * 1024
+# Kinds whose DELETE answers the object even when it is gone.
+_ANSWERS_OBJECT = frozenset({
+    "pods", "persistentvolumes", "persistentvolumeclaims", "podtemplates", "resourcequotas", "serviceaccounts",
+    "services", "replicationcontrollers", "storageclasses.storage.k8s.io", "namespaces",
+})  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, understood."""
+
+    request: web.Request
+    place: Place
+    user: User
+    verb: str
+    form: Form
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query
+
+    @property
+    def target(self) -> Target:
+        namespace = self.place.namespace or ""
+        return Target(self.place.resource, namespace, self.place.name)
+
+    def write(self) -> Write:
+        sub = self.place.subresource
+        return write_options(self.query, self.request.headers.get("User-Agent", ""), sub)
+
+    async def body(self) -> Any:
+        content_type = self.request.headers.get("Content-Type", "")
+        return decode(await self.request.read(), content_type, self.place.resource.kind)
+
+
+class Server:
+    """Answers requests from an `Api`. `kubelet` gives logs once it runs."""
+
+    def __init__(self, api: Api, tokens: Tokens, authentication: Authentication) -> None:
+        def crd(name: str) -> Obj | None:
+            return api.store.get(CRDS, "", name)
+
+        self.api = api
+        self.kubelet: Kubelet | None = None
+        self._tokens = tokens
+        self._authentication = authentication
+        self._crd = crd
+        self._shaper = Shaper(Tables(crd, api.clock))
+        self._openapi = OpenApi(api.registry, crd)
+        self._reviews = Reviews(tokens)
+        self._address = "127.0.0.1"
+
+    def application(self) -> web.Application:
+        app = web.Application(client_max_size=MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        return app
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            check_origin(request.headers)
+            return await self._answer(request)
+        except ApiError as error:
+            return _refusal(error)
+        except web.HTTPRequestEntityTooLarge:
+            return _refusal(ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is 8388608"))
+        except Exception as error:  # the last line of defence of a server
+            log.exception("Failed to answer method=%s path=%s", request.method, request.path)
+            return _refusal(ApiError.internal(str(error)))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.path in PUBLIC_PATHS:
+            return self._public(request)
+        user = self._authentication.user(request.headers)
+        found = group_version(request.path)
+        if found is None or not found[2]:
+            refuse_anonymous(user, request.method.lower(), {"path": request.path})
+            return self._document(request)
+        group, version, rest = found
+        where = place(self.api.registry, group, version, rest)
+        if where is None:
+            refuse_anonymous(user, request.method.lower(), {"path": request.path})
+            return self._nowhere(group, version)
+        verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
+        refuse_anonymous(user, verb, _attributes(where))
+        form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
+        return await self._serve(Asked(request, where, user, verb, form))
+
+    def _public(self, request: web.Request) -> web.Response:
+        if request.path.startswith("/version"):
+            return _json(discovery.VERSION)
+        name = request.path.strip("/")
+        text = f"[+]ping ok\n[+]store ok\n{name} check passed\n" if "verbose" in request.query else "ok"
+        return web.Response(text=text)
+
+    def _nowhere(self, group: str, version: str) -> web.StreamResponse:
+        if not self.api.registry.in_version(group, version):
+            return _page_not_found()
+        raise ApiError.no_such_path()
+
+    def _document(self, request: web.Request) -> web.StreamResponse:
+        registry = self.api.registry
+        aggregated = discovery.wants_aggregated(request.headers.get("Accept", ""))
+        match request.path.strip("/").split("/"):
+            case ["api" | "apis" as root] if aggregated:
+                content = discovery.aggregated(registry, core=root == "api")
+                return web.Response(body=orjson.dumps(content), headers={"Content-Type": discovery.AGGREGATED})
+            case ["api"]:
+                return _json(discovery.versions(request.host))
+            case ["apis"]:
+                return _json(discovery.groups(registry))
+            case ["apis", group]:
+                return _json(discovery.one_group(registry, group))
+            case ["api", version]:
+                return _json(discovery.resources(registry, "", version))
+            case ["apis", group, version]:
+                return _json(discovery.resources(registry, group, version))
+            case ["openapi", "v3"]:
+                return _json(self._openapi.index())
+            case ["openapi", "v3", *rest]:
+                found = self._openapi.document("/".join(rest))
+                return web.Response(body=found, content_type="application/json") if found else _page_not_found()
+            case _:
+                return _page_not_found()
+
+    async def _serve(self, asked: Asked) -> web.StreamResponse:
+        where = asked.place
+        if where.subresource and where.subresource != "status":
+            return await self._serve_subresource(asked)
+        if asked.verb not in where.resource.verbs or (where.subresource and asked.verb in ("create", "delete")):
+            raise ApiError.method_not_allowed()
+        match asked.verb:
+            case "get":
+                return self._object(asked, 200, self.api.get(asked.target))
+            case "list":
+                return self._list(asked)
+            case "watch":
+                return await self._watch(asked)
+            case "create":
+                return await self._create(asked)
+            case "update":
+                write = asked.write()
+                return self._object(asked, 200, self.api.update(asked.target, await asked.body(), write), write)
+            case "patch":
+                return await self._patch(asked)
+            case "delete":
+                return await self._delete(asked)
+            case _:
+                return await self._delete_collection(asked)
+
+    def _selector(self, asked: Asked) -> Selector:
+        resource = asked.place.resource
+        selectable = None
+        if resource.crd:
+            crd = self._crd(resource.crd) or {}
+            version: Obj = next((one for one in crd["spec"]["versions"] if one["name"] == resource.version), {})
+            selectable = tuple(one["jsonPath"].lstrip(".") for one in version.get("selectableFields") or ())
+        fields = asked.query.get("fieldSelector", "")
+        return selector(resource.key, asked.query.get("labelSelector", ""), fields, selectable)
+
+    def _list(self, asked: Asked) -> web.Response:
+        resource = asked.place.resource
+        chosen = self._selector(asked)
+        objects, metadata = lists.listed(self.api, resource, asked.place.namespace, chosen, asked.query)
+        return _encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
+
+    async def _watch(self, asked: Asked) -> web.StreamResponse:
+        store = self.api.store
+        where = asked.place
+        watch = watch_of(
+            asked.query, where.resource, where.namespace, self._selector(asked), asked.form, store.revision
+        )
+        response = web.StreamResponse(
+            headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
+        )
+        response.enable_chunked_encoding()
+        await response.prepare(asked.request)
+        try:
+            async for chunk in Watcher(store, watch, self._shaper).run():
+                await response.write(chunk)
+        except ApiError as error:
+            await response.write(error_line(error))
+        except ConnectionResetError:
+            return response
+        await response.write_eof()
+        return response
+
+    async def _create(self, asked: Asked) -> web.Response:
+        body, write, resource = await asked.body(), asked.write(), asked.place.resource
+        if "get" not in resource.verbs:
+            return await self._review(asked, body)
+        namespace = asked.place.namespace
+        if resource.namespaced and namespace is None:
+            raise ApiError.method_not_allowed()
+        return self._object(asked, 201, self.api.create(resource, namespace or "", body, write), write)
+
+    async def _review(self, asked: Asked, body: Any) -> web.Response:
+        resource = asked.place.resource
+        if resource.plural == "bindings":
+            pods = self.api.registry.named("pods")
+            assert pods is not None
+            target = Target(pods, asked.place.namespace or "", body["metadata"]["name"])
+            return _encoded(201, subresources.bind(self.api, target, body, asked.write()), asked.form)
+        return _encoded(201, self._reviews.answer(resource, body, asked.user, self.api.now()), asked.form)
+
+    async def _patch(self, asked: Asked) -> web.Response:
+        write, content_type = asked.write(), asked.request.headers.get("Content-Type", "")
+        if content_type.startswith("application/apply-patch") and not asked.query.get("fieldManager"):
+            raise patching.missing_manager()
+        body = await asked.request.read()
+        force = is_true(asked.query.get("force"))
+        code, answer = patching.patch(self.api, asked.target, body, content_type, write, force=force)
+        return self._object(asked, code, answer, write)
+
+    async def _delete_options(self, asked: Asked) -> Obj:
+        raw = await asked.request.read()
+        body: Obj = dict(await asked.body() or {}) if raw.strip() else {}
+        query = asked.query
+        for key in ("propagationPolicy", "dryRun"):
+            if query.get(key):
+                body.setdefault(key, query[key])
+        if query.get("gracePeriodSeconds"):
+            body.setdefault("gracePeriodSeconds", int(query["gracePeriodSeconds"]))
+        if query.get("orphanDependents"):
+            body.setdefault("orphanDependents", is_true(query["orphanDependents"]))
+        return body
+
+    async def _delete(self, asked: Asked) -> web.Response:
+        options = options_of(await self._delete_options(asked))
+        deleted = delete(self.api, asked.target, options)
+        return (
+            self._object(asked, 200, deleted.object)
+            if self._answers_object(asked, deleted)
+            else self._gone(asked, deleted)
+        )
+
+    def _answers_object(self, asked: Asked, deleted: Deleted) -> bool:
+        return not deleted.gone or asked.place.resource.key in _ANSWERS_OBJECT
+
+    def _gone(self, asked: Asked, deleted: Deleted) -> web.Response:
+        resource = asked.place.resource
+        details = {"name": asked.place.name, "group": resource.group, "kind": resource.plural,
+                   "uid": deleted.object["metadata"]["uid"]}  # fmt: skip
+        status = {
+            "kind": "Status",
+            "apiVersion": "v1",
+            "metadata": {},
+            "status": "Success",
+            "details": {key: value for key, value in details.items() if value},
+        }
+        return _encoded(200, status, Form())
+
+    async def _delete_collection(self, asked: Asked) -> web.Response:
+        resource, namespace = asked.place.resource, asked.place.namespace
+        options = options_of(await self._delete_options(asked))
+        objects = delete_collection(self.api, resource, namespace, self._selector(asked), options)
+        metadata = {"resourceVersion": str(self.api.store.revision)}
+        return _encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
+
+    async def _serve_subresource(self, asked: Asked) -> web.StreamResponse:
+        sub = asked.place.resource.subresource(asked.place.subresource)
+        assert sub is not None
+        if asked.verb not in sub.verbs:
+            raise ApiError.method_not_allowed()
+        target = asked.target
+        match sub.name, asked.verb:
+            case "log", _:
+                from devplane.logs import stream_logs
+
+                return await stream_logs(self.kubelet, self.api.get(target), asked.request)
+            case "scale", "get":
+                return self._object(asked, 200, scale.read(self.api, target))
+            case "scale", "update":
+                write = write_options(asked.query, asked.request.headers.get("User-Agent", ""), "")
+                return self._object(asked, 200, scale.write(self.api, target, await asked.body(), write))
+            case "scale", _:
+                return await self._patch(asked)
+            case "token", _:
+                answer = subresources.request_token(self.api, self._tokens, target, await asked.body())
+            case "binding", _:
+                answer = subresources.bind(self.api, target, await asked.body(), asked.write())
+            case "eviction", _:
+                answer = subresources.evict(self.api, target, await asked.body())
+            case _:
+                return self._object(asked, 200, subresources.finalize(self.api, target, await asked.body()))
+        return _encoded(201, answer, Form())
+
+    def _object(self, asked: Asked, code: int, obj: Obj, write: Write | None = None) -> web.Response:
+        shaped = obj if obj.get("kind") == "Scale" else self._shaper.one(asked.place.resource, obj, asked.form)
+        response = _encoded(code, shaped, asked.form)
+        for warning in write.warnings if write else ():
+            text = warning.replace("\\", "\\\\").replace('"', '\\"')
+            response.headers.add("Warning", f'299 - "{text}"')
+        return response
+
+
+def _attributes(where: Place) -> dict[str, str]:
+    sub = f"/{where.subresource}" if where.subresource else ""
+    return {
+        "resource": f"{where.resource.plural}{sub}",
+        "group": where.resource.group,
+        "namespace": where.namespace or "",
+        "name": where.name,
+    }
+
+
+def _encoded(code: int, content: Obj, form: Form) -> web.Response:
+    return web.Response(status=code, body=encode(content, form), headers={"Content-Type": form.content_type})
+
+
+def _json(content: Obj | None) -> web.Response:
+    if content is None:
+        return _page_not_found()
+    return web.Response(body=orjson.dumps(content), headers={"Content-Type": "application/json"})
+
+
+def _page_not_found() -> web.Response:
+    return web.Response(status=404, text="404 page not found\n")
+
+
+def _refusal(error: ApiError) -> web.Response:
+    response = web.Response(
+        status=error.code, body=orjson.dumps(error.status()), headers={"Content-Type": "application/json"}
+    )
+    if error.details and "retryAfterSeconds" in error.details:
+        response.headers["Retry-After"] = str(error.details["retryAfterSeconds"])
+    return response

@@ -1,0 +1,139 @@
+"""Subresources of built-in kinds that are no halves of their object: token, binding, eviction, finalize."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from devplane import deletion
+from devplane.errors import ApiError, Cause
+from devplane.metadata import timestamp
+from devplane.selectors import field_value
+from devplane.store import copied
+from devplane.tokens import Bound, InvalidTokenError, Tokens
+from devplane.verbs import Api, Target, Write
+
+Obj = dict[str, Any]
+
+_SHORTEST, _LONGEST = 600, 2**32
+
+
+def request_token(api: Api, tokens: Tokens, target: Target, body: Obj) -> Obj:
+    """TokenRequest: a token with audience, time and, if asked, bound to a pod."""
+    api.get(target)
+    spec = body.get("spec") or {}
+    seconds = spec.get("expirationSeconds", 3600)
+    if seconds < _SHORTEST:
+        detail = "may not specify a duration less than 10 minutes"
+        raise ApiError.invalid("TokenRequest.authentication.k8s.io", "", [
+            Cause.invalid("spec.expirationSeconds", seconds, detail)])  # fmt: skip
+    bound = _bound(api, target, spec.get("boundObjectRef"))
+    try:
+        token = tokens.mint(target.namespace, target.name, spec.get("audiences") or (), min(seconds, _LONGEST), bound)
+    except InvalidTokenError as error:
+        raise ApiError.bad_request(str(error)) from error
+    expires = timestamp(api.clock() + timedelta(seconds=seconds))
+    return {
+        "kind": "TokenRequest",
+        "apiVersion": "authentication.k8s.io/v1",
+        "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": api.now()},
+        "spec": {"audiences": [], **spec, "expirationSeconds": seconds},
+        "status": {"token": token, "expirationTimestamp": expires},
+    }
+
+
+def _bound(api: Api, target: Target, reference: Obj | None) -> Bound | None:
+    if reference is None:
+        return None
+    kind, name = reference.get("kind"), reference.get("name", "")
+    if kind != "Pod":
+        raise ApiError.bad_request(f'cannot bind token for serviceaccount "{target.name}" to object of kind {kind!r}; '
+                                   "devplane binds tokens to pods only")  # fmt: skip
+    pod = api.store.get("pods", target.namespace, name)
+    if pod is None:
+        raise ApiError.not_found("pods", name)
+    uid = pod["metadata"]["uid"]
+    asked = reference.get("uid") or uid
+    if asked != uid:
+        why = f"the UID in the bound object reference ({asked}) does not match the UID in record. The object might "
+        raise ApiError.conflict("pods", name, f"{why}have been deleted and then recreated")
+    return Bound(name, uid)
+
+
+def bind(api: Api, target: Target, body: Obj, write: Write) -> Obj:
+    """Assign a pod to a node."""
+    pod = api.get(target)
+    node = (body.get("target") or {}).get("name", "")
+    assigned = pod["spec"].get("nodeName")
+    if assigned:
+        why = f'pod {target.name} is already assigned to node "{assigned}"'
+        raise ApiError(409, "Conflict", f'Operation cannot be fulfilled on pods/binding "{target.name}": {why}',
+                       {"name": target.name, "kind": "pods/binding"})  # fmt: skip
+    new = copied(pod)
+    new["spec"]["nodeName"] = node
+    conditions = new.setdefault("status", {}).setdefault("conditions", [])
+    conditions[:] = [one for one in conditions if one["type"] != "PodScheduled"]
+    conditions.append(
+        {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": api.now()}
+    )
+    if not write.dry_run:
+        api.commit(target.resource, new)
+    return success(201)
+
+
+def evict(api: Api, target: Target, body: Obj) -> Obj:
+    """Delete a pod unless a disruption budget forbids it."""
+    pod = api.get(target)
+    for budget in api.store.items("poddisruptionbudgets.policy", target.namespace):
+        if _covers(budget, pod) and budget.get("status", {}).get("disruptionsAllowed", 0) < 1:
+            status = budget.get("status", {})
+            needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+            name = budget["metadata"]["name"]
+            text = f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+            raise ApiError.too_many_requests(
+                "Cannot evict pod as it would violate the pod's disruption budget.",
+                [Cause("DisruptionBudget", text, "")],
+            )
+    deletion.delete(api, target, deletion.options_of(body.get("deleteOptions") or {}))
+    return success(201)
+
+
+def _covers(budget: Obj, pod: Obj) -> bool:
+    selector = budget["spec"].get("selector")
+    if selector is None or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+        return False
+    labels = pod["metadata"].get("labels") or {}
+    wanted = selector.get("matchLabels") or {}
+    return all(labels.get(key) == value for key, value in wanted.items()) and all(
+        _expression_holds(one, labels) for one in selector.get("matchExpressions") or ()
+    )
+
+
+def _expression_holds(one: Obj, labels: Obj) -> bool:
+    value = labels.get(one["key"])
+    match one["operator"]:
+        case "In":
+            return value in one.get("values", ())
+        case "NotIn":
+            return value not in one.get("values", ())
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
+def finalize(api: Api, target: Target, body: Obj) -> Obj:
+    """PUT namespaces/finalize: spec.finalizers alone; the last one gone lets the namespace go."""
+    old = api.get(target)
+    new = copied(old)
+    new["spec"] = {"finalizers": list((body.get("spec") or {}).get("finalizers") or ())}
+    if not new["spec"]["finalizers"]:
+        new["spec"] = {}
+    asked = field_value(body, "metadata.resourceVersion")
+    if asked and asked != old["metadata"]["resourceVersion"]:
+        raise ApiError.conflict("namespaces", target.name)
+    return api.commit_change(target, new)
+
+
+def success(code: int) -> Obj:
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": code}

@@ -1,0 +1,371 @@
+"""The verbs on stored objects: read, create, update, patch. HTTP and the in-process client both end here.
+
+Everything is synchronous: one request is decided and stored before the next one is looked at.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from devplane import metadata as meta
+from devplane.conversion import to_storage, to_version
+from devplane.errors import ApiError, Cause
+from devplane.resources import Registry, Resource
+from devplane.schemas import Schema, Schemas
+from devplane.selectors import Selector
+from devplane.store import Store, copied
+from devplane.strategies import Addresses, Strategies
+
+Obj = dict[str, Any]
+
+CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """How a write is asked for. `warnings` collects what the answer's Warning headers say."""
+
+    manager: str = "devplane"
+    dry_run: bool = False
+    field_validation: str = "Warn"
+    subresource: str = ""
+    warnings: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One object of a resource; `namespace` is empty for cluster scope."""
+
+    resource: Resource
+    namespace: str
+    name: str
+
+
+class Api:
+    """`clock` gives aware UTC times. `removed` is called with (resource, last object) after an object is gone."""
+
+    def __init__(self, store: Store, registry: Registry, *, clock: Callable[[], datetime] | None = None) -> None:
+        self.store = store
+        self.registry = registry
+        self.clock = clock or (lambda: datetime.now(UTC))
+        self.schemas = Schemas(lambda name: store.get(CRDS, "", name))
+        self.strategies = Strategies(Addresses(self._used_addresses))
+        self.written: list[Callable[[Resource, Obj], None]] = []
+        self.removed: list[Callable[[Resource, Obj], None]] = []
+
+    def now(self) -> str:
+        return meta.timestamp(self.clock())
+
+    def _used_addresses(self) -> set[str]:
+        return {service["spec"].get("clusterIP", "") for service in self.store.items("services")}
+
+    def storage(self, resource: Resource) -> Resource:
+        """`resource` in the version in which it is stored."""
+        return self.registry.named(resource.key) or resource
+
+    def find(self, target: Target) -> Obj | None:
+        """The stored object as the target's version shows it; shared, so never change it."""
+        found = self.store.get(target.resource.key, target.namespace, target.name)
+        return None if found is None else to_version(found, target.resource)
+
+    def get(self, target: Target) -> Obj:
+        found = self.find(target)
+        if found is None:
+            raise ApiError.not_found(target.resource.name, target.name)
+        return found
+
+    def list(self, resource: Resource, namespace: str | None, selector: Selector) -> list[Obj]:
+        """Shared objects, sorted by namespace and name; `namespace` None means all."""
+        if namespace is not None and (name := selector.name):
+            one = self.store.get(resource.key, namespace, name)
+            stored = [] if one is None else [one]
+        else:
+            stored = self.store.items(resource.key, namespace)
+        if not selector.everything:
+            stored = [obj for obj in stored if selector.matches(obj)]
+        return [to_version(obj, resource) for obj in stored]
+
+    def create(self, resource: Resource, namespace: str, body: Obj, write: Write) -> Obj:
+        """Store a new object; `body` is taken over and may be changed."""
+        schema = self.schemas.of(resource)
+        new = self.decoded(resource, body, schema, write)
+        self._place(resource, namespace, new)
+        self.check_namespace(resource, namespace, new["metadata"].get("name", ""))
+        self._identify(resource, new)
+        self._forget_status(resource, new)
+        schema.default(new)
+        self._track(None, new, schema, write)
+        return self.insert(resource, new, schema, write)
+
+    def insert(self, resource: Resource, new: Obj, schema: Schema, write: Write) -> Obj:
+        """The end of a create, shared with apply: prepare, validate, store."""
+        self.strategies.prepare(resource, new, None, schema)
+        self.validate(resource, new, None, schema)
+        space, name = new["metadata"].get("namespace", ""), new["metadata"]["name"]
+        if self.store.get(resource.key, space, name) is not None:
+            raise ApiError.already_exists(resource.name, name)
+        if write.dry_run:
+            return new
+        return self.commit(resource, new)
+
+    def commit(self, resource: Resource, new: Obj) -> Obj:
+        """Store, tell who waits for it, and answer in the version of `resource`."""
+        stored = self.store.put(resource.key, to_storage(new, resource, self.storage(resource)))
+        for listener in self.written:
+            listener(resource, stored)
+        return to_version(stored, resource)
+
+    def decoded(self, resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
+        """`body` with its kind checked, wrong types refused and unknown fields refused, warned of or dropped."""
+        if not isinstance(body, dict):
+            raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {resource.kind})")
+        api_version = body.setdefault("apiVersion", resource.api_version)
+        kind = body.setdefault("kind", resource.kind)
+        if (api_version, kind) != (resource.api_version, resource.kind):
+            raise ApiError.bad_request(wrong_kind(resource, api_version, kind))
+        if not isinstance(body.setdefault("metadata", {}), dict):
+            raise ApiError.bad_request(cannot_handle(resource, "metadata is not an object"))
+        if problems := schema.decode_errors(body):
+            raise ApiError.bad_request(cannot_handle(resource, problems[0]))
+        unknown = [f'unknown field "{path}"' for path in schema.prune(body)]
+        if unknown and write.field_validation == "Strict":
+            raise ApiError.bad_request(cannot_handle(resource, f"strict decoding error: {', '.join(unknown)}"))
+        if write.field_validation == "Warn":
+            write.warnings.extend(unknown)
+        return body
+
+    def _place(self, resource: Resource, namespace: str, new: Obj) -> None:
+        """Fill in or check the namespace of the URL."""
+        metadata = new["metadata"]
+        if not resource.namespaced:
+            if metadata.pop("namespace", None):
+                raise ApiError.bad_request(NAMESPACE_MISMATCH)
+            return
+        if metadata.setdefault("namespace", namespace) != namespace:
+            raise ApiError.bad_request(NAMESPACE_MISMATCH)
+
+    def check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
+        """New content needs a namespace that exists and is not going away."""
+        if not resource.namespaced:
+            return
+        found = self.store.get("namespaces", "", namespace)
+        if found is None:
+            raise ApiError.not_found("namespaces", namespace)
+        if found["metadata"].get("deletionTimestamp"):
+            why = f"unable to create new content in namespace {namespace} because it is being terminated"
+            cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
+            raise ApiError.forbidden(resource.name, name, why, [cause])
+
+    def _identify(self, resource: Resource, new: Obj) -> None:
+        """Metadata that the server alone writes on a new object."""
+        metadata = new["metadata"]
+        for key in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields"):
+            metadata.pop(key, None)
+        if metadata.pop("resourceVersion", ""):
+            message = "resourceVersion should not be set on objects to be created"
+            raise ApiError(500, "", message)
+        if not metadata.get("name"):
+            metadata.pop("name", None)
+            if not metadata.get("generateName"):
+                cause = Cause.required("metadata.name", "name or generateName is required")
+                raise ApiError.invalid(resource.kind_name, "", [cause])
+            metadata["name"] = self._free_name(resource, metadata)
+        metadata["uid"] = str(uuid.uuid4())
+        metadata["creationTimestamp"] = self.now()
+        if meta.has_generation(resource):
+            metadata["generation"] = 1
+
+    def _free_name(self, resource: Resource, metadata: Obj) -> str:
+        while True:
+            name = meta.generated_name(metadata["generateName"])
+            if self.store.get(resource.key, metadata.get("namespace", ""), name) is None:
+                return name
+
+    def _forget_status(self, resource: Resource, new: Obj) -> None:
+        if resource.has_status and not self.strategies.keeps_status(resource):
+            new.pop("status", None)
+
+    def _track(self, old: Obj | None, new: Obj, schema: Schema, write: Write) -> None:
+        if schema.types is not None:
+            try:
+                from devplane.apply import track
+            except ImportError:
+                return
+
+            track(old, new, manager=write.manager, types=schema.types, subresource=write.subresource, now=self.now())
+
+    def create_applied(self, resource: Resource, namespace: str, new: Obj, write: Write) -> Obj:
+        """An apply that found nothing: a create whose ownership is recorded already."""
+        schema = self.schemas.of(resource)
+        self._place(resource, namespace, new)
+        self.check_namespace(resource, namespace, new["metadata"]["name"])
+        owned = new["metadata"].get("managedFields")
+        self._identify(resource, new)
+        if owned:
+            new["metadata"]["managedFields"] = owned
+        self._forget_status(resource, new)
+        schema.default(new)
+        return self.insert(resource, new, schema, write)
+
+    def replace_applied(self, target: Target, live: Obj, new: Obj, write: Write) -> Obj:
+        """An apply that changes an object; ownership is recorded already."""
+        schema = self.schemas.of(target.resource)
+        self._keep_identity(live, new)
+        new = self._isolated(target.resource, live, new, write)
+        schema.default(new)
+        return self.finish(target, live, new, write)
+
+    def validate(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
+        causes = self.strategies.errors(resource, new, old) + schema.validate(new, old)
+        if causes:
+            raise ApiError.invalid(resource.kind_name, new["metadata"].get("name", ""), causes)
+
+    def update(self, target: Target, body: Obj, write: Write) -> Obj:
+        """PUT: replace an object, or one of its isolated halves (`write.subresource` is "" or "status")."""
+        resource = target.resource
+        old = self.get(target)
+        schema = self.schemas.of(resource)
+        new = self.decoded(resource, body, schema, write)
+        self._place(resource, target.namespace, new)
+        name = new["metadata"].setdefault("name", target.name)
+        if name != target.name:
+            message = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+            raise ApiError.bad_request(message)
+        return self.replace(target, old, new, write)
+
+    def replace(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:
+        """The end of every change: `new` is decoded; conflicts, isolation, defaults, ownership, validation, storage."""
+        resource, schema = target.resource, self.schemas.of(target.resource)
+        self._check_unchanged(target, old, new)
+        self._keep_identity(old, new)
+        new = self._isolated(resource, old, new, write)
+        schema.default(new)
+        self._track(old, new, schema, write)
+        return self.finish(target, old, new, write)
+
+    def finish(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:
+        """Prepare, validate and store a change whose ownership is recorded."""
+        resource, schema = target.resource, self.schemas.of(target.resource)
+        if not write.subresource:
+            self.strategies.prepare(resource, new, old, schema)
+            self._count_generation(resource, old, new)
+        self.validate(resource, new, old, schema)
+        if same(old, new):
+            return old
+        if write.dry_run:
+            return new
+        return self.commit_change(target, new)
+
+    def commit_change(self, target: Target, new: Obj) -> Obj:
+        """Store a change, or remove the object when the change lets go of the last thing that held it."""
+        if is_released(target.resource, new):
+            return self.drop(target, new)
+        return self.commit(target.resource, new)
+
+    def drop(self, target: Target, last: Obj) -> Obj:
+        """Take an object out of the store; `last` is what the caller is answered."""
+        stored = to_storage(last, target.resource, self.storage(target.resource))
+        gone = self.store.remove(target.resource.key, target.namespace, target.name, stored)
+        for listener in self.removed:
+            listener(target.resource, gone)
+        return last
+
+    def _check_unchanged(self, target: Target, old: Obj, new: Obj) -> None:
+        asked = new["metadata"].get("resourceVersion") or ""
+        if asked and asked != old["metadata"]["resourceVersion"]:
+            raise ApiError.conflict(target.resource.name, target.name)
+        uid = new["metadata"].get("uid") or ""
+        if uid and uid != old["metadata"]["uid"]:
+            had = old["metadata"]["uid"]
+            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {had}"
+            raise ApiError.conflict(target.resource.name, target.name, why)
+
+    def _keep_identity(self, old: Obj, new: Obj) -> None:
+        """What a client can not change is as it was, whether the client sent it or not."""
+        now, before = new["metadata"], old["metadata"]
+        for key in SERVER_OWNED:
+            if key in before:
+                now[key] = before[key]
+            else:
+                now.pop(key, None)
+        if "managedFields" not in now and "managedFields" in before:
+            now["managedFields"] = before["managedFields"]
+
+    def _isolated(self, resource: Resource, old: Obj, new: Obj, write: Write) -> Obj:
+        if not resource.has_status:
+            return new
+        if write.subresource == "status":
+            metadata = {**old["metadata"], "managedFields": new["metadata"].get("managedFields", [])}
+            kept = copied({**old, "metadata": metadata})
+            kept.pop("status", None)
+            return {**kept, "status": new["status"]} if "status" in new else kept
+        new.pop("status", None)
+        if "status" in old:
+            new["status"] = copied(old["status"]) if old["status"] else old["status"]
+        return new
+
+    def _count_generation(self, resource: Resource, old: Obj, new: Obj) -> None:
+        if "generation" in old["metadata"] and meta.desired_state(old, resource) != meta.desired_state(new, resource):
+            new["metadata"]["generation"] = old["metadata"]["generation"] + 1
+
+    def patched(self, target: Target, change: Callable[[Obj, Schema], Obj], write: Write) -> Obj:
+        """Apply `change` to a copy of the object and store it as an update."""
+        old = self.get(target)
+        schema = self.schemas.of(target.resource)
+        draft = change(copied(old), schema)
+        new = self.decoded(target.resource, draft, schema, write)
+        self._place(target.resource, target.namespace, new)
+        if new["metadata"].get("name") != target.name:
+            raise ApiError.invalid(target.resource.kind_name, target.name, [renamed(new)])
+        return self.replace(target, old, new, write)
+
+
+SERVER_OWNED = (
+    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion",
+    "generateName", "selfLink",
+)  # fmt: skip
+NAMESPACE_MISMATCH = "the namespace of the provided object does not match the namespace sent on the request"
+
+
+def cannot_handle(resource: Resource, why: str) -> str:
+    return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+
+
+def wrong_kind(resource: Resource, api_version: str, kind: str) -> str:
+    version = api_version.rpartition("/")[2]
+    if resource.crd or resource.group:
+        wanted = f"expected {resource.api_version}, Kind={resource.kind}"
+        got = f"{wanted}, got {api_version}, Kind={kind}"
+        return f"the object provided is unrecognized (must be of type {resource.kind}): {got}"
+    why = f"converting ({version}.{kind}) to (core.{resource.kind}): unknown conversion"
+    return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
+
+
+def renamed(new: Obj) -> Cause:
+    return Cause.invalid("metadata.name", new["metadata"].get("name") or "", "field is immutable")
+
+
+def same(old: Obj, new: Obj) -> bool:
+    """Nothing changed but, at most, times in managedFields."""
+    return _comparable(old) == _comparable(new)
+
+
+def _comparable(obj: Obj) -> Obj:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    fields = metadata.get("managedFields") or []
+    metadata["managedFields"] = [{key: value for key, value in one.items() if key != "time"} for one in fields]
+    return {**obj, "metadata": metadata}
+
+
+def is_released(resource: Resource, obj: Obj) -> bool:
+    """Being deleted, and nothing holds it any longer."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    if resource.key == "namespaces":
+        return not obj.get("spec", {}).get("finalizers")
+    return not metadata.get("deletionGracePeriodSeconds")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)  # not frozen: raising sets __traceback__
 class Refusal(Exception):  # noqa: N818  an answer, most often not the server's error
     """An answer other than 200. `cause` names the server's own faults for `tunebird_request_errors_total`."""
 

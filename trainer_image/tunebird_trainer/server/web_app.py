@@ -154,6 +154,7 @@ class App:
         response.headers[VERSION_HEADER] = self._model_version
         response.headers["x-request-id"] = request[REQUEST_ID] if REQUEST_ID in request else uuid.uuid4().hex
         if self._serving.draining:
+            response.headers["Connection"] = "close"  # the next request must find another pod
             response.force_close()
 
 

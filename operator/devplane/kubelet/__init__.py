@@ -1,0 +1,192 @@
+"""The kubelet: pods of this node as local processes. See `pod.py` for the life of one."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from devplane.errors import ApiError
+from devplane.kubelet import logs as stored
+from devplane.kubelet.addresses import Addresses
+from devplane.kubelet.pod import Node, Pod
+from devplane.kubelet.volumes import SHARED_MEMORY, memory_prefix
+from devplane.node import HOST_IP, allocatable
+from devplane.objects import (
+    Obj,
+    container_statuses,
+    containers,
+    is_deleting,
+    is_terminal,
+    name_of,
+    namespace_of,
+    now,
+    uid_of,
+)
+
+if TYPE_CHECKING:
+    from devplane.client import Client
+    from devplane.context import Context
+
+log = logging.getLogger("devplane.kubelet")
+
+
+class Kubelet:
+    """`start` returns at once; `stop` ends all processes and leaves the objects as they are."""
+
+    def __init__(self, client: Client, context: Context) -> None:
+        self._client = client
+        self._context = context
+        self._pods: dict[str, Pod] = {}
+        self._lives: dict[str, asyncio.Task[None]] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._session: aiohttp.ClientSession | None = None
+
+    async def start(self) -> None:
+        known = self._client.list("pods")
+        taken = {one["status"].get("podIP", "") for one in known if one.get("status")}
+        self._addresses = Addresses(self._context.data_dir, taken - {""})
+        self._session = aiohttp.ClientSession()
+        self._node = Node(self._client, self._context, self._session, HOST_IP, allocatable(self._context))
+        self._sweep({uid_of(pod) for pod in known})
+        self._watching = asyncio.create_task(self._watch(), name="kubelet")
+
+    async def stop(self) -> None:
+        for task in (self._watching, *self._lives.values()):
+            if task is not None:
+                task.cancel()
+        tasks = [task for task in (self._watching, *self._lives.values()) if task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.gather(*(pod.abandon() for pod in self._pods.values()))
+        if self._session is not None:
+            await self._session.close()
+
+    def _sweep(self, known: set[str]) -> None:
+        """What pods left behind that were deleted while nobody looked, and memory volumes of an earlier life."""
+        root = self._context.data_dir / "pods"
+        for directory in root.iterdir() if root.is_dir() else ():
+            if directory.name not in known:
+                shutil.rmtree(directory, ignore_errors=True)
+        if SHARED_MEMORY.is_dir():
+            for directory in SHARED_MEMORY.glob(f"{memory_prefix(self._context.data_dir)}*"):
+                shutil.rmtree(directory, ignore_errors=True)
+
+    async def _watch(self) -> None:
+        async for resource, type_, obj in self._client.watch("pods", "configmaps", "secrets"):
+            if resource == "pods":
+                self._on_pod(type_, obj)
+            else:
+                self._on_content("configMap" if resource == "configmaps" else "secret", obj)
+
+    def _on_pod(self, type_: str, pod: Obj) -> None:
+        uid = uid_of(pod)
+        held = self._pods.get(uid)
+        if type_ == "DELETED":
+            if held is not None:
+                held.removed()
+        elif pod["spec"].get("nodeName") != self._context.node_name:
+            return
+        elif held is not None:
+            held.updated(pod)
+            if held.finished:
+                held.confirm()
+        elif not is_terminal(pod):
+            self._adopt(pod)
+        elif is_deleting(pod):
+            with contextlib.suppress(ApiError):
+                self._client.delete("pods", namespace_of(pod), name_of(pod), uid=uid, grace_seconds=0)
+
+    def _adopt(self, pod: Obj) -> None:
+        ip = (pod.get("status") or {}).get("podIP") or self._addresses.take()
+        if pod["spec"].get("hostNetwork"):
+            ip = HOST_IP
+        held = self._pods[uid_of(pod)] = Pod(pod, self._node, ip)
+        self._lives[held.uid] = asyncio.create_task(self._live(held), name=f"pod {held.namespace}/{held.name}")
+
+    async def _live(self, pod: Pod) -> None:
+        try:
+            await pod.run()
+        except Exception:
+            log.exception("pod %s/%s ended with an error of the kubelet", pod.namespace, pod.name)
+            await pod.abandon()
+        await pod.gone.wait()
+        pod.discard()
+        self._addresses.release(pod.ip)
+        del self._pods[pod.uid], self._lives[pod.uid]
+
+    def _on_content(self, kind: str, obj: Obj) -> None:
+        for pod in self._pods.values():
+            if pod.namespace == namespace_of(obj) and not pod.finished and pod.refers_to(kind, name_of(obj)):
+                pod.refresh()
+
+    def logs(
+        self,
+        ns: str,
+        pod: str,
+        container: str = "",
+        follow: bool = False,
+        tail_lines: int | None = None,
+        since_seconds: int | None = None,
+        timestamps: bool = False,
+        previous: bool = False,
+    ) -> AsyncIterator[bytes]:
+        """A container's log; refusals (`ApiError`) are raised by the call, before the first chunk."""
+        found = self._client.get("pods", ns, pod)
+        if found is None:
+            raise ApiError.not_found("pods", pod)
+        name = _container_name(found, container)
+        attempt = _attempt(found, name, previous)
+        since = None if since_seconds is None else now() - timedelta(seconds=since_seconds)
+        path = stored.log_file(self._node.pod_directory(uid_of(found)), name, attempt)
+        uid = uid_of(found)
+        is_open = (lambda: self._is_running(uid, name, attempt)) if follow and not previous else None
+        return stored.read(path, stored.Selection(tail_lines, since, timestamps), is_open)
+
+    def _is_running(self, uid: str, container: str, attempt: int) -> bool:
+        pod = self._pods.get(uid)
+        return pod is not None and pod.is_running(container, attempt)
+
+
+def _container_name(pod: Obj, wanted: str) -> str:
+    names = [one["name"] for one in containers(pod)]
+    if wanted:
+        if wanted not in names:
+            raise ApiError.bad_request(f"container {wanted} is not valid for pod {name_of(pod)}")
+        return wanted
+    mains = [one["name"] for one in pod["spec"]["containers"]]
+    default = (pod["metadata"].get("annotations") or {}).get("kubectl.kubernetes.io/default-container")
+    if len(mains) > 1 and default not in mains:
+        choices = f"[{' '.join(mains)}]"
+        raise ApiError.bad_request(
+            f"a container name must be specified for pod {name_of(pod)}, choose one of: {choices}"
+        )
+    return default if default in mains else mains[0]
+
+
+def _attempt(pod: Obj, container: str, previous: bool) -> int:
+    """Which start of the container is meant."""
+    status = next((one for one in container_statuses(pod) if one["name"] == container), None)
+    if status is None:
+        raise _not_started(pod, container, "ContainerCreating")
+    restarts = int(status["restartCount"])
+    waiting = status["state"].get("waiting")
+    if previous:
+        ended_now = bool(waiting and status["lastState"])
+        if restarts == 0 and not ended_now:
+            raise ApiError.bad_request(f'previous terminated container "{container}" in pod "{name_of(pod)}" not found')
+        return restarts if ended_now else restarts - 1
+    if waiting and not status["lastState"]:
+        raise _not_started(pod, container, waiting["reason"])
+    return restarts
+
+
+def _not_started(pod: Obj, container: str, reason: str) -> ApiError:
+    pulling = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"}
+    why = "trying and failing to pull image" if reason in pulling - {"ErrImageNeverPull"} else reason
+    return ApiError.bad_request(f'container "{container}" in pod "{name_of(pod)}" is waiting to start: {why}')

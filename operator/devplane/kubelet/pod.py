@@ -1,0 +1,496 @@
+"""One pod of this node: volumes, init containers, containers, deadline, and a status that follows all of them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import shutil
+from collections.abc import Callable, Collection, Coroutine, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from devplane.errors import ApiError
+from devplane.kubelet import environment, images, probes
+from devplane.kubelet.container import Backoff, Container, ImageError, termination_log
+from devplane.kubelet.environment import PodFacts
+from devplane.kubelet.kubeconfig import kubeconfig
+from devplane.kubelet.logs import log_file
+from devplane.kubelet.paths import Rewriter
+from devplane.kubelet.process import Command
+from devplane.kubelet.status import (
+    CREATING,
+    INITIALIZING,
+    LOST,
+    LOST_MESSAGE,
+    ContainerView,
+    PodView,
+    Running,
+    Terminated,
+    pod_status,
+)
+from devplane.kubelet.volumes import Volumes, VolumeError
+from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, quantity, uid_of
+from devplane.tokens import Bound, InvalidTokenError
+
+if TYPE_CHECKING:
+    from devplane.client import Client
+    from devplane.context import Context
+
+log = logging.getLogger("devplane.kubelet")
+
+DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What all pods share."""
+
+    client: Client
+    context: Context
+    session: aiohttp.ClientSession
+    host_ip: str
+    allocatable: Mapping[str, str]
+
+    def pod_directory(self, uid: str) -> Path:
+        return self.context.data_dir / "pods" / uid
+
+
+class Objects:
+    """The ConfigMaps and Secrets of a pod's namespace, and where its claims are."""
+
+    def __init__(self, client: Client, namespace: str) -> None:
+        self._client = client
+        self._namespace = namespace
+
+    def config_map(self, name: str) -> Obj | None:
+        return self._client.get("configmaps", self._namespace, name)
+
+    def secret(self, name: str) -> Obj | None:
+        return self._client.get("secrets", self._namespace, name)
+
+    def claim(self, name: str) -> Path:
+        claim = self._client.get("persistentvolumeclaims", self._namespace, name)
+        volume_name = ((claim or {}).get("spec") or {}).get("volumeName") or ""
+        volume = self._client.get("persistentvolumes", "", volume_name) if volume_name else None
+        if volume is None:
+            raise VolumeError(name, f'persistentvolumeclaim "{name}" is not bound')
+        source = volume["spec"].get("hostPath") or volume["spec"].get("local")
+        if source is None:
+            raise VolumeError(name, f'persistentvolume "{volume_name}" is neither hostPath nor local')
+        path = Path(source["path"])
+        path.mkdir(parents=True, exist_ok=True)
+        return path
+
+
+class Pod:
+    """Runs one pod until it ends or is deleted; `run` is its whole life. It is the `Place` of its containers."""
+
+    def __init__(self, pod: Obj, node: Node, ip: str) -> None:
+        self.name, self.namespace, self.uid = name_of(pod), namespace_of(pod), uid_of(pod)
+        self.directory = node.pod_directory(self.uid)
+        self.finished = False
+        self._pod = pod
+        self._node = node
+        self.ip = ip
+        self._sandbox = False
+        self._failure: tuple[str, str] | None = None
+        started = (pod.get("status") or {}).get("startTime")
+        self._started_at = moment(started) if started else now()
+        self._news = asyncio.Event()
+        self._doomed = asyncio.Event()
+        self.gone = asyncio.Event()
+        objects = Objects(node.client, self.namespace)
+        self._objects = objects
+        self._volumes = Volumes(self._facts(), self.directory / "volumes", objects, objects.claim, self._mint)
+        self._inits = [self._container(spec, is_init=True) for spec in pod["spec"].get("initContainers") or ()]
+        self._mains = [self._container(spec, is_init=False) for spec in pod["spec"]["containers"]]
+        self._running: dict[Container, asyncio.Task[None]] = {}
+
+    # What the kubelet tells it.
+
+    def updated(self, pod: Obj) -> None:
+        self._pod = pod
+        self.refresh()
+        if is_deleting(pod):
+            self._doomed.set()
+
+    def removed(self) -> None:
+        """The object is gone: everything ends at once."""
+        self.gone.set()
+        self._doomed.set()
+
+    def refresh(self) -> None:
+        """Something that the pod may refer to has changed."""
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        if self._sandbox:
+            self._volumes.refresh(self._facts())
+
+    def refers_to(self, kind: str, name: str) -> bool:
+        return self._volumes.uses(kind, name) or not self._sandbox or self._is_waiting()
+
+    def _is_waiting(self) -> bool:
+        return any(not isinstance(one.view.state, Running | Terminated) for one in (*self._inits, *self._mains))
+
+    # Its life.
+
+    async def run(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        if is_deleting(self._pod):
+            self._doomed.set()
+        await self._unless(self._live(), self._doomed.wait(), self._past_deadline())
+        await self._end()
+
+    async def _unless(self, *ways: Coroutine[Any, Any, Any]) -> None:
+        """Until the first of `ways` is over; an error of it is raised."""
+        tasks = [asyncio.create_task(way) for way in ways]
+        try:
+            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+        for task in done:
+            task.result()
+
+    async def _past_deadline(self) -> None:
+        seconds = self._pod["spec"].get("activeDeadlineSeconds")
+        if seconds is None:
+            await asyncio.Event().wait()
+            return
+        left = (self._started_at + timedelta(seconds=seconds) - now()).total_seconds()
+        await asyncio.sleep(max(left, 0))
+        self._failure = DEADLINE
+
+    async def _live(self) -> None:
+        self.changed()
+        await self._set_up_volumes()
+        self._sandbox = True
+        renewing = asyncio.create_task(self._renew_tokens())
+        try:
+            if await self._initialize():
+                await self._run_mains()
+        finally:
+            renewing.cancel()
+
+    async def _set_up_volumes(self) -> None:
+        backoff = Backoff(first=0.5, most=120)
+        backoff.step(now())
+        while True:
+            try:
+                self._volumes.set_up()
+                return
+            except VolumeError as error:
+                self._post("Warning", "FailedMount", str(error))
+                await self.news(backoff.step(now()))
+
+    async def _renew_tokens(self) -> None:
+        while (due := self._volumes.renewal()) is not None:
+            await asyncio.sleep(max((due - now()).total_seconds(), 1))
+            self._volumes.refresh(self._facts())
+
+    async def _initialize(self) -> bool:
+        """Init containers one after the other; sidecars stay. False: one of them failed for good."""
+        for container in self._inits:
+            if container.view.is_sidecar:
+                self._start(container)
+                await self._until(lambda container=container: container.view.started)  # type: ignore[misc]
+            elif not (isinstance(container.view.state, Terminated) and container.view.state.exit_code == 0):
+                await _finished([self._start(container)])
+                if not (isinstance(container.view.state, Terminated) and container.view.state.exit_code == 0):
+                    return False
+        return True
+
+    async def _until(self, holds: Callable[[], bool]) -> None:
+        while not holds():
+            await self.news(3600)
+
+    async def _run_mains(self) -> None:
+        for container in self._mains:
+            container.show_waiting("ContainerCreating")
+        await _finished([self._start(container) for container in self._mains if not self._ended(container)])
+
+    def _ended(self, container: Container) -> bool:
+        """Ended in an earlier life of this process, and not to be started again."""
+        state = container.view.state
+        return isinstance(state, Terminated) and not self._restarts(container.view)(state.exit_code)
+
+    def _start(self, container: Container) -> asyncio.Task[None]:
+        task = asyncio.create_task(container.run(), name=f"{self.namespace}/{self.name}/{container.view.name}")
+        self._running[container] = task
+        return task
+
+    async def _end(self) -> None:
+        """Stop what runs, sidecars last and in reverse order; show the end; let go of the object if it waits for that."""
+        grace = self._time_to_end()
+        await asyncio.gather(*(self._stop(container, grace) for container in self._mains))
+        for container in reversed(self._inits):
+            await self._stop(container, grace)
+        for container in (*self._inits, *self._mains):
+            container.settle()
+        self._sandbox = False
+        self.finished = True
+        self.changed()
+        self._volumes.tear_down()
+        self.confirm()
+
+    def _time_to_end(self) -> float:
+        if self.gone.is_set():
+            return 0
+        return float(
+            self._pod["metadata"].get("deletionGracePeriodSeconds", self.grace)
+            if is_deleting(self._pod)
+            else self.grace
+        )
+
+    async def _stop(self, container: Container, grace: float) -> None:
+        task = self._running.get(container)
+        if task is None:
+            return
+        await container.stop(grace)
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+    async def abandon(self) -> None:
+        """End the processes and leave the object as it is: the kubelet itself ends."""
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
+
+    def is_running(self, container: str, attempt: int) -> bool:
+        """Whether this start of a container still runs or is about to."""
+        if self.finished:
+            return False
+        one = next(one for one in (*self._inits, *self._mains) if one.view.name == container)
+        return one.view.restarts == attempt and isinstance(one.view.state, Running)
+
+    def confirm(self) -> None:
+        """All of it has ended: a deletion that waits for this is done."""
+        current = self._current()
+        if current is not None and is_deleting(current):
+            with contextlib.suppress(ApiError):
+                self._node.client.delete("pods", self.namespace, self.name, uid=self.uid, grace_seconds=0)
+
+    def discard(self) -> None:
+        """The object is gone, and with it logs and everything else of the pod."""
+        self._volumes.tear_down()
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    # What its containers ask of it (container.Place).
+
+    @property
+    def grace(self) -> float:
+        seconds = self._pod["spec"].get("terminationGracePeriodSeconds")
+        return 30.0 if seconds is None else float(seconds)
+
+    def changed(self) -> None:
+        """Write the status that is true now."""
+        current = self._current()
+        news, self._news = self._news, asyncio.Event()
+        news.set()
+        if current is None or is_terminal(current):
+            return
+        status = pod_status(current, self._view(), now())
+        self._pod = {**current, "status": status}
+        with contextlib.suppress(ApiError):
+            self._node.client.update_status("pods", self.namespace, self._pod)
+
+    def event(self, container: Obj, type_: str, reason: str, message: str) -> None:
+        kind = "initContainers" if any(container is one.spec for one in self._inits) else "containers"
+        self._post(type_, reason, message, f"spec.{kind}{{{container['name']}}}")
+
+    def pull(self, container: Obj) -> None:
+        image, table = container["image"], self._node.context.images
+        if images.find(table, image) is not None:
+            return
+        if container.get("imagePullPolicy") == "Never":
+            message = f'Container image "{image}" is not present with pull policy of Never'
+            self.event(container, "Warning", "ErrImageNeverPull", message)
+            raise ImageError("ErrImageNeverPull", message)
+        why = images.absent(table, image)
+        self.event(container, "Normal", "Pulling", f'Pulling image "{image}"')
+        self.event(container, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
+        raise ImageError("ErrImagePull", why)
+
+    def command(self, container: Obj, attempt: int) -> Command:
+        image = images.find(self._node.context.images, container["image"])
+        assert image is not None
+        own = environment.environment(container, self._facts(), self._objects)
+        given = {**self._links(), **own}
+        rewrite = self._rewriter(container, given)
+        env = {**self._machine(image), **image.env, **{name: rewrite(value) for name, value in own.items()}}
+        entrypoint = tuple(rewrite(word) for word in environment.words(container.get("command"), given))
+        arguments = tuple(rewrite(word) for word in environment.words(container.get("args"), given))
+        memory = (container.get("resources") or {}).get("limits", {}).get("memory")
+        file = log_file(self.directory, container["name"], attempt)
+        self._make_room(container["name"], attempt)
+        argv = (entrypoint or image.entrypoint) + arguments
+        if not argv:
+            raise environment.ConfigError("no command specified")
+        limit = int(quantity(memory)) if memory else None
+        return Command(argv, env, self._working_directory(container, rewrite), file, limit)
+
+    def target(self, container: Obj, command: Command) -> probes.Target:
+        rewrite = self._rewriter(container, command.env)
+
+        async def execute(argv: list[str], timeout: float) -> tuple[int, str]:
+            local = tuple(rewrite(word) for word in argv)
+            return await probes.execute(local, command.env, str(command.cwd), timeout)
+
+        return probes.Target(container, self.ip, self._node.session, execute)
+
+    async def news(self, timeout: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._news.wait()
+
+    # Parts.
+
+    def _current(self) -> Obj | None:
+        found = self._node.client.get("pods", self.namespace, self.name)
+        return found if found is not None and uid_of(found) == self.uid else None
+
+    def _post(self, type_: str, reason: str, message: str, field_path: str = "") -> None:
+        about = {**self._pod, "fieldPath": field_path} if field_path else self._pod
+        with contextlib.suppress(ApiError):
+            self._node.client.event(about, type_, reason, message, "kubelet")
+
+    def _facts(self) -> PodFacts:
+        return PodFacts(self._pod, self.ip, self._node.host_ip, self._node.context.node_name, self._node.allocatable)
+
+    def _view(self) -> PodView:
+        return PodView(
+            inits=tuple(one.view for one in self._inits),
+            mains=tuple(one.view for one in self._mains),
+            started_at=self._started_at,
+            host_ip=self._node.host_ip,
+            ip=self.ip if self._sandbox or self.finished else "",
+            sandbox=self._sandbox,
+            finished=self.finished,
+            failure=self._failure,
+        )
+
+    def _container(self, spec: Obj, *, is_init: bool) -> Container:
+        waiting = INITIALIZING if self._pod["spec"].get("initContainers") else CREATING
+        view = earlier(self._pod, ContainerView(spec, waiting, is_init=is_init))
+        return Container(view, self, self._restarts(view))
+
+    def _restarts(self, view: ContainerView) -> Callable[[int], bool]:
+        policy = "Always" if view.is_sidecar else self._pod["spec"].get("restartPolicy", "Always")
+        if view.is_init and not view.is_sidecar and policy == "Always":
+            policy = "OnFailure"
+        return lambda code: policy == "Always" or (policy == "OnFailure" and code != 0)
+
+    def _mint(self, audience: str, seconds: int) -> str:
+        account = self._pod["spec"].get("serviceAccountName") or "default"
+        bound = Bound(self.name, self.uid)
+        try:
+            audiences = [audience] if audience else []
+            return self._node.context.tokens.mint(self.namespace, account, audiences, seconds, bound)
+        except InvalidTokenError as error:
+            raise environment.ConfigError(f"failed to fetch token: {error}") from error
+
+    def _links(self) -> dict[str, str]:
+        """How a pod finds the API server."""
+        _, _, address = self._node.context.server_url.partition("://")
+        host, _, port = address.rpartition(":")
+        return {
+            "KUBERNETES_SERVICE_HOST": host,
+            "KUBERNETES_SERVICE_PORT": port,
+            "KUBERNETES_SERVICE_PORT_HTTPS": port,
+        }
+
+    def _machine(self, image: images.Image) -> dict[str, str]:
+        """What is there before the image and the spec have their say."""
+        home, scratch = self.directory / "home", self.directory / "tmp"
+        for place in (home, scratch):
+            place.mkdir(exist_ok=True)
+        env = {
+            **self._links(),
+            "PATH": os.pathsep.join((*image.path, os.environ.get("PATH", os.defpath))),
+            "HOSTNAME": self._pod["spec"].get("hostname") or self.name,
+            "HOME": str(home),
+            "TMPDIR": str(scratch),
+        }
+        config = kubeconfig(self._pod, self._node.context, self.directory)
+        return env if config is None else {**env, "KUBECONFIG": str(config)}
+
+    def _rewriter(self, container: Obj, known: Mapping[str, str]) -> Rewriter:
+        message = termination_log(self.directory, container["name"])
+        path = container.get("terminationMessagePath") or "/dev/termination-log"
+        return Rewriter({path: str(message), **self._volumes.local(container, known)})
+
+    def _working_directory(self, container: Obj, rewrite: Rewriter) -> Path:
+        root = self.directory / "containers" / container["name"] / "root"
+        wanted = container.get("workingDir")
+        place = Path(rewrite(wanted)) if wanted else root
+        if not place.is_dir():
+            place = root / str(place).lstrip("/") if place != root else root
+            place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def _make_room(self, name: str, attempt: int) -> None:
+        """An empty termination log, and of older logs only the last."""
+        message = termination_log(self.directory, name)
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.write_bytes(b"")
+        file = log_file(self.directory, name, attempt)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        log_file(self.directory, name, attempt - 2).unlink(missing_ok=True)
+
+
+async def _finished(tasks: Collection[asyncio.Task[None]]) -> None:
+    """All of `tasks`, which go on when this wait is cancelled; their errors are raised here."""
+    if tasks:
+        await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
+
+
+def earlier(pod: Mapping[str, Any], fresh: ContainerView) -> ContainerView:
+    """A container as an earlier life of this process left it: what ran then is lost."""
+    status = pod.get("status") or {}
+    key = "initContainerStatuses" if fresh.is_init else "containerStatuses"
+    found = next((one for one in status.get(key) or () if one["name"] == fresh.name), None)
+    if found is None or not (found["state"].keys() & {"running", "terminated"} or found.get("lastState")):
+        return fresh
+    last = found["state"].get("terminated") or (found.get("lastState") or {}).get("terminated")
+    state: Terminated
+    if running := found["state"].get("running"):
+        state = Terminated(137, LOST, LOST_MESSAGE, moment(running["startedAt"]), now(), found.get("containerID", ""))
+    elif last:
+        state = _read(last)
+    else:
+        return fresh
+    return ContainerView(
+        fresh.spec,
+        state,
+        last=_read(last) if last and running else None,
+        restarts=int(found.get("restartCount", 0)),
+        container_id=found.get("containerID", ""),
+        seen_image=True,
+        is_init=fresh.is_init,
+    )
+
+
+def _read(found: Mapping[str, Any]) -> Terminated:
+    return Terminated(
+        int(found["exitCode"]),
+        found.get("reason", ""),
+        found.get("message", ""),
+        _time(found.get("startedAt")),
+        _time(found.get("finishedAt")),
+        found.get("containerID", ""),
+    )
+
+
+def _time(text: str | None) -> datetime:
+    return moment(text) if text else now()

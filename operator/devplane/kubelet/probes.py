@@ -1,0 +1,166 @@
+"""Liveness, readiness and startup probes of one running container."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import aiohttp
+
+from devplane.objects import Obj
+
+OUTPUT_LIMIT = 10 * 1024
+HOOK_SECONDS = 3600
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a probe needs to know of its container: `execute` runs a command in its place (exit code, output)."""
+
+    spec: Obj
+    ip: str
+    session: aiohttp.ClientSession
+    execute: Callable[[list[str], float], Awaitable[tuple[int, str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    ok: bool
+    message: str = ""
+
+
+async def probe(spec: Mapping[str, Any], target: Target) -> Outcome:
+    """Once."""
+    timeout = float(spec.get("timeoutSeconds") or 1)
+    if action := spec.get("httpGet"):
+        return await _http(action, target, timeout)
+    if action := spec.get("tcpSocket"):
+        return await _tcp(action, target, timeout)
+    if action := spec.get("exec"):
+        return await _exec(action["command"], target, timeout)
+    return Outcome(False, "devplane has no grpc probes; use httpGet, tcpSocket or exec")
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """One outcome; `decided` when it reached its threshold and now stands for the container's health."""
+
+    outcome: Outcome
+    decided: bool
+
+
+async def watch(spec: Mapping[str, Any], target: Target, report: Callable[[Report], None], initial: bool) -> None:
+    """Probe until cancelled. `initial` is the health that is assumed; failures and decisions are reported."""
+    await asyncio.sleep(float(spec.get("initialDelaySeconds") or 0))
+    streak, healthy = 0, initial
+    while True:
+        outcome = await probe(spec, target)
+        streak = streak + 1 if outcome.ok != healthy else 0
+        decided = outcome.ok != healthy and streak >= threshold(spec, outcome.ok)
+        if decided:
+            healthy, streak = outcome.ok, 0
+        if decided or not outcome.ok:
+            report(Report(outcome, decided))
+        await asyncio.sleep(float(spec.get("periodSeconds") or 10))
+
+
+def threshold(spec: Mapping[str, Any], ok: bool) -> int:
+    return int(spec.get("successThreshold") or 1) if ok else int(spec.get("failureThreshold") or 3)
+
+
+def port_number(port: int | str, container: Mapping[str, Any]) -> int | None:
+    """A port given as a number or by the name of a container port."""
+    if isinstance(port, int):
+        return port
+    if port.isdigit():
+        return int(port)
+    named = (one for one in container.get("ports") or () if one.get("name") == port)
+    return next((int(one["containerPort"]) for one in named), None)
+
+
+async def _http(action: Mapping[str, Any], target: Target, timeout: float) -> Outcome:
+    port = port_number(action["port"], target.spec)
+    if port is None:
+        return Outcome(False, f'couldn\'t find port: "{action["port"]}"')
+    host = action.get("host") or target.ip
+    scheme = (action.get("scheme") or "HTTP").lower()
+    path = action.get("path") or "/"
+    url = f"{scheme}://{host}:{port}{path if path.startswith('/') else f'/{path}'}"
+    headers = {one["name"]: one["value"] for one in action.get("httpHeaders") or ()}
+    limit = aiohttp.ClientTimeout(total=timeout)
+    try:
+        async with target.session.get(
+            url, headers={"User-Agent": "kube-probe/1.33", **headers}, timeout=limit, ssl=False, allow_redirects=False
+        ) as response:
+            if 200 <= response.status < 400:
+                return Outcome(True)
+            return Outcome(False, f"HTTP probe failed with statuscode: {response.status}")
+    except TimeoutError:
+        why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
+        return Outcome(False, f'Get "{url}": {why}')
+    except aiohttp.ClientConnectorError:
+        return Outcome(False, f'Get "{url}": dial tcp {host}:{port}: connect: connection refused')
+    except aiohttp.ClientError as error:
+        return Outcome(False, f'Get "{url}": {error}')
+
+
+async def _tcp(action: Mapping[str, Any], target: Target, timeout: float) -> Outcome:
+    port = port_number(action["port"], target.spec)
+    if port is None:
+        return Outcome(False, f'couldn\'t find port: "{action["port"]}"')
+    host = action.get("host") or target.ip
+    try:
+        async with asyncio.timeout(timeout):
+            _, writer = await asyncio.open_connection(host, port)
+    except TimeoutError:
+        return Outcome(False, f"dial tcp {host}:{port}: i/o timeout")
+    except OSError:
+        return Outcome(False, f"dial tcp {host}:{port}: connect: connection refused")
+    writer.close()
+    return Outcome(True)
+
+
+async def _exec(command: list[str], target: Target, timeout: float) -> Outcome:
+    try:
+        code, output = await target.execute(command, timeout)
+    except TimeoutError:
+        quoted = " ".join(command)
+        return Outcome(False, f'command timed out: "{quoted}" timed out after {timeout:g}s')
+    return Outcome(code == 0, output)
+
+
+async def hook(action: Mapping[str, Any], target: Target) -> Outcome:
+    """A postStart or preStop handler; the caller sets its time limit."""
+    if "sleep" in action:
+        await asyncio.sleep(float(action["sleep"].get("seconds") or 0))
+        return Outcome(True)
+    return await probe({**action, "timeoutSeconds": HOOK_SECONDS}, target)
+
+
+async def execute(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, timeout: float) -> tuple[int, str]:
+    """Run a command beside a container's processes; killed with all of its group at the timeout."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            env=dict(env),
+            cwd=cwd,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            start_new_session=True,
+        )
+    except OSError as error:
+        return 127, f'exec: "{argv[0]}": {error.strerror}'
+    try:
+        async with asyncio.timeout(timeout):
+            output, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+    return process.returncode or 0, output[:OUTPUT_LIMIT].decode(errors="replace")

@@ -40,12 +40,12 @@ def _value_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...]
         yield from _scalar_errors(value, types, where)
     elif types.shape == "any":
         return
-    elif not isinstance(value, list if types.shape == "list" else dict):
-        yield _mismatch(value, go_type(types), where)
-    elif types.shape == "list":
+    elif types.shape == "list" and isinstance(value, list):
         for item in value:
             if item is not None:
                 yield from _value_errors(item, types.element, where)
+    elif types.shape == "list" or not isinstance(value, dict):
+        yield _mismatch(value, go_type(types), where)
     elif "properties" in types.schema:
         yield from _errors(value, types, _struct(types) or struct, path)
     else:

@@ -54,7 +54,8 @@ def strategic_merge(target: Obj, patch: Obj, types: TypeNode) -> Obj:
 def _merge_map(target: Obj, patch: Obj, types: TypeNode) -> Obj:
     directive = patch.pop(PATCH, None)
     if directive == "replace":
-        return _without_directives(patch)
+        replaced: Obj = _without_directives(patch)
+        return replaced
     if directive == "delete":
         return {}
     if directive not in (None, "merge"):

@@ -110,7 +110,7 @@ def validate(new: Obj, old: Obj | None, name_rule: NameRule) -> list[Cause]:
     """Causes in an object's metadata; on update also what may not change."""
     meta: Obj = new.get("metadata") or {}
     found = [*_names(meta, name_rule), *labels(meta.get("labels"), "metadata.labels")]
-    found += annotations(meta.get("annotations"), "metadata.annotations")
+    found += annotated(meta.get("annotations"), "metadata.annotations")
     found += [*_owners(meta), *_finalizers(meta)]
     return found if old is None else [*found, *_unchanged(meta, old.get("metadata") or {})]
 
@@ -135,7 +135,7 @@ def labels(found: Any, path: str) -> list[Cause]:
     return causes
 
 
-def annotations(found: Any, path: str) -> list[Cause]:
+def annotated(found: Any, path: str) -> list[Cause]:
     causes = []
     for key in found or {}:
         causes += [Cause.invalid(path, key, problem) for problem in qualified_name(key.lower())]

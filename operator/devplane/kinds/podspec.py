@@ -36,7 +36,7 @@ def template(owner: Obj, path: str) -> list[Cause]:
     """Causes in a pod template: its metadata's labels and annotations, and its spec."""
     meta = owner.get("metadata") or {}
     found = metadata.labels(meta.get("labels"), f"{path}.labels")
-    found += metadata.annotations(meta.get("annotations"), f"{path}.annotations")
+    found += metadata.annotated(meta.get("annotations"), f"{path}.annotations")
     return found + validate(owner.get("spec") or {}, f"{path}.spec")
 
 

@@ -119,8 +119,8 @@ def validate_claim(new: Obj, old: Obj | None) -> list[Cause]:
 
 def _claim_updates(spec: Obj, old: Obj) -> Iterator[Cause]:
     """A claim is bound by the server, may grow, and otherwise stays as it is."""
-    bound = {key: spec[key] for key in ("volumeName", "storageClassName") if key in spec and not old.get(key)}
-    if {**old, **bound, "resources": spec["resources"]} != spec:
+    may_change = ["resources", *(key for key in ("volumeName", "storageClassName") if not old.get(key))]
+    if {**old, **{key: spec[key] for key in may_change if key in spec}} != spec:
         yield Cause.forbidden("spec", CLAIM_WORDS)
     before, after = ((one["resources"].get("requests") or {}).get("storage", "0") for one in (old, spec))
     if rules.amount(after) < rules.amount(before):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,7 @@ class EventRecorder:
     def post(self, about: Obj, kind: str, reason: str, message: str, component: str) -> None:
         metadata = about["metadata"]
         namespace = metadata.get("namespace") or "default"
-        story = (metadata["uid"], kind, reason, message, component)
+        story = (metadata["uid"] + about.get("fieldPath", ""), kind, reason, message, component)
         if (name := self._posted.get(story)) and self._repeat(namespace, name):
             return
         event = self._event(about, namespace, (kind, reason, message, component))
@@ -53,11 +54,12 @@ class EventRecorder:
             "name": metadata["name"],
             "uid": metadata["uid"],
             "resourceVersion": metadata.get("resourceVersion", ""),
+            "fieldPath": about.get("fieldPath", ""),
         }
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"generateName": f"{metadata['name'][:200]}.", "namespace": namespace},
+            "metadata": {"name": f"{metadata['name'][:200]}.{time.time_ns():x}", "namespace": namespace},
             "involvedObject": {key: value for key, value in subject.items() if value},
             "reason": reason,
             "message": message[:1024],

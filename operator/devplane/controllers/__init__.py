@@ -12,11 +12,26 @@ if TYPE_CHECKING:
 
 def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
     """All controllers as tasks; cancel them to stop."""
+    from devplane.controllers.deployment import DeploymentController
+    from devplane.controllers.endpointslice import EndpointSliceController
+    from devplane.controllers.garbage import GarbageCollector
     from devplane.controllers.job import JobController
+    from devplane.controllers.namespace import NamespaceController
+    from devplane.controllers.nodes import NodeKeeper
+    from devplane.controllers.replicaset import ReplicaSetController
     from devplane.controllers.scheduler import Scheduler
+    from devplane.controllers.volumes import VolumeController
 
+    manager = client.named("kube-controller-manager")
     controllers = [
-        JobController(client.named("job-controller")).controller(),
+        NodeKeeper(client.named("kubelet"), ctx),
+        JobController(manager).controller(),
+        DeploymentController(manager).controller(),
+        ReplicaSetController(manager).controller(),
+        EndpointSliceController(manager).controller(),
+        NamespaceController(manager, ctx).controller(),
+        VolumeController(manager, ctx).controller(),
+        GarbageCollector(manager).controller(),
         Scheduler(client.named("kube-scheduler"), ctx).controller(),
     ]
     return [asyncio.create_task(one.run(), name=one.name) for one in controllers]

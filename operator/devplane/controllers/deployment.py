@@ -1,0 +1,109 @@
+"""The Deployment controller: carries out what `deployment_plan` says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from devplane.controllers.deployment_plan import DESIRED, HASH, MOST, REVISION, Plan, Seen, plan, see, template_hash
+from devplane.controllers.loop import Controller, Key, controller_key, own_key
+from devplane.controllers.replicaset import REPLICA_SETS
+from devplane.objects import Obj, controller_reference, is_controlled_by, name_of, namespace_of, now, uid_of
+
+if TYPE_CHECKING:
+    from devplane.client import Client
+
+COMPONENT = "deployment-controller"
+DEPLOYMENTS = "deployments.apps"
+
+
+class DeploymentController:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def controller(self) -> Controller:
+        return Controller(COMPONENT, self._client, (DEPLOYMENTS, REPLICA_SETS), self._concerned, self.sync)
+
+    def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
+        return [own_key(obj)] if resource == DEPLOYMENTS else controller_key(obj, "Deployment")
+
+    def sync(self, key: Key) -> float | None:
+        deployment = self._client.get(DEPLOYMENTS, *key)
+        if deployment is None:
+            return None
+        owned = [one for one in self._client.list(REPLICA_SETS, key[0]) if is_controlled_by(one, uid_of(deployment))]
+        seen = see(deployment, owned)
+        decided = plan(seen, now())
+        self._carry_out(seen, deployment, decided)
+        self._write(deployment, decided)
+        return decided.again
+
+    def _carry_out(self, seen: Seen, deployment: Obj, decided: Plan) -> None:
+        if decided.make is not None:
+            self._make(seen, deployment, decided)
+        for replica_set in seen.everything:
+            size = decided.sizes.get(name_of(replica_set))
+            self._annotate(seen, replica_set, decided)
+            if size is not None and size != replica_set["spec"].get("replicas", 1):
+                self._scale(deployment, replica_set, size)
+        for name in decided.dropped:
+            self._client.delete(REPLICA_SETS, namespace_of(deployment), name, propagation="Background")
+
+    def _annotations(self, seen: Seen) -> dict[str, str]:
+        return {DESIRED: str(seen.limits.replicas), MOST: str(seen.limits.most)}
+
+    def _make(self, seen: Seen, deployment: Obj, decided: Plan) -> None:
+        template = deployment["spec"]["template"]
+        hashed = template_hash(template)
+        label = {HASH: hashed}
+        metadata = template.get("metadata") or {}
+        labels = {**(metadata.get("labels") or {}), **label}
+        selector = deployment["spec"]["selector"]
+        spec = {
+            "replicas": decided.make,
+            "minReadySeconds": deployment["spec"].get("minReadySeconds", 0),
+            "selector": {**selector, "matchLabels": {**(selector.get("matchLabels") or {}), **label}},
+            "template": {**template, "metadata": {**metadata, "labels": labels}},
+        }
+        inherited = deployment["metadata"].get("annotations") or {}
+        kept = {key: value for key, value in inherited.items() if key not in _NOT_INHERITED}
+        annotations = {**kept, **self._annotations(seen), REVISION: str(decided.revision)}
+        name = f"{name_of(deployment)}-{hashed}"
+        owner = controller_reference(deployment, "apps/v1", "Deployment")
+        about = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]}
+        self._client.create(REPLICA_SETS, namespace_of(deployment), {"metadata": about, "spec": spec})
+        if decided.make:
+            self._event(deployment, f"Scaled up replica set {name} from 0 to {decided.make}")
+
+    def _annotate(self, seen: Seen, replica_set: Obj, decided: Plan) -> None:
+        """Revision of the new one; the wanted numbers on those that live or are about to."""
+        wanted: dict[str, str] = {}
+        if replica_set is seen.new:
+            wanted[REVISION] = str(decided.revision)
+        if replica_set["spec"].get("replicas", 1) or decided.sizes.get(name_of(replica_set)):
+            wanted |= self._annotations(seen)
+        if not wanted.items() <= (replica_set["metadata"].get("annotations") or {}).items():
+            change = {"metadata": {"annotations": wanted}}
+            self._client.patch(REPLICA_SETS, namespace_of(replica_set), name_of(replica_set), change)
+
+    def _scale(self, deployment: Obj, replica_set: Obj, size: int) -> None:
+        before = replica_set["spec"].get("replicas", 1)
+        name = name_of(replica_set)
+        self._client.patch(REPLICA_SETS, namespace_of(replica_set), name, {"spec": {"replicas": size}})
+        direction = "up" if size > before else "down"
+        self._event(deployment, f"Scaled {direction} replica set {name} from {before} to {size}")
+
+    def _write(self, deployment: Obj, decided: Plan) -> None:
+        key = namespace_of(deployment), name_of(deployment)
+        revision = {REVISION: str(decided.revision)}
+        if not revision.items() <= (deployment["metadata"].get("annotations") or {}).items():
+            self._client.patch(DEPLOYMENTS, *key, {"metadata": {"annotations": revision}})
+        if decided.status != deployment.get("status"):
+            change = {**dict.fromkeys(deployment.get("status") or {}), **decided.status}
+            self._client.patch(DEPLOYMENTS, *key, {"status": change}, subresource="status")
+
+    def _event(self, deployment: Obj, message: str) -> None:
+        self._client.event(deployment, "Normal", "ScalingReplicaSet", message, COMPONENT)
+
+
+_NOT_INHERITED = {"kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MOST}

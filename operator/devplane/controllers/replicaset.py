@@ -1,0 +1,128 @@
+"""The ReplicaSet controller: as many pods of one template as are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from devplane.controllers.loop import Controller, Key, controller_key, own_key
+from devplane.errors import ApiError
+from devplane.objects import (
+    Obj,
+    controller_reference,
+    created,
+    is_active,
+    is_controlled_by,
+    is_deleting,
+    is_ready,
+    name_of,
+    namespace_of,
+    now,
+    phase,
+    pod_from_template,
+    ready_since,
+    uid_of,
+)
+
+if TYPE_CHECKING:
+    from devplane.client import Client
+
+COMPONENT = "replicaset-controller"
+REPLICA_SETS = "replicasets.apps"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How many pods to make, which to delete, the status, and when a pod becomes available by waiting."""
+
+    missing: int
+    surplus: tuple[Obj, ...]
+    status: Obj
+    again: float | None
+
+
+def plan(replica_set: Mapping[str, Any], pods: Sequence[Obj], when: datetime) -> Plan:
+    """From the ReplicaSet and the pods it controls. Pure."""
+    spec = replica_set["spec"]
+    active = [pod for pod in pods if is_active(pod)]
+    wanted = 0 if is_deleting(replica_set) else int(spec.get("replicas", 1))
+    surplus = sorted(active, key=_worth)[: max(len(active) - wanted, 0)]
+    if is_deleting(replica_set):
+        surplus = []
+    waits = [_until_available(pod, spec.get("minReadySeconds", 0), when) for pod in active]
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    counts = {
+        "replicas": len(active),
+        "fullyLabeledReplicas": sum(1 for pod in active if labels.items() <= pod["metadata"].get("labels", {}).items()),
+        "readyReplicas": sum(1 for pod in active if is_ready(pod)),
+        "availableReplicas": sum(1 for wait in waits if wait is not None and wait <= 0),
+        "observedGeneration": replica_set["metadata"].get("generation", 1),
+    }
+    status = {key: value for key, value in counts.items() if value or key == "replicas"}
+    pending = [wait for wait in waits if wait is not None and wait > 0]
+    return Plan(max(wanted - len(active), 0), tuple(surplus), status, min(pending, default=None))
+
+
+def _worth(pod: Mapping[str, Any]) -> tuple[bool, int, bool, str]:
+    """What is worth least is deleted first: unbound, then pending, then not ready, then the youngest."""
+    stage = {"Pending": 0, "Unknown": 1, "Running": 2}.get(phase(pod), 0)
+    youngest_first = "".join(chr(0x10FFFF - ord(one)) for one in created(pod))
+    return bool(pod["spec"].get("nodeName")), stage, is_ready(pod), youngest_first
+
+
+def _until_available(pod: Mapping[str, Any], seconds: int, when: datetime) -> float | None:
+    """Seconds until a ready pod counts as available; None for one that is not ready."""
+    since = ready_since(pod)
+    return None if since is None else (since + timedelta(seconds=seconds) - when).total_seconds()
+
+
+class ReplicaSetController:
+    def __init__(self, client: Client) -> None:
+        self._client = client
+
+    def controller(self) -> Controller:
+        return Controller(COMPONENT, self._client, (REPLICA_SETS, "pods"), self._concerned, self.sync)
+
+    def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
+        return [own_key(obj)] if resource == REPLICA_SETS else controller_key(obj, "ReplicaSet")
+
+    def sync(self, key: Key) -> float | None:
+        replica_set = self._client.get(REPLICA_SETS, *key)
+        if replica_set is None:
+            return None
+        decided = plan(replica_set, self._pods(replica_set), now())
+        for _ in range(decided.missing):
+            self._create(replica_set)
+        for pod in decided.surplus:
+            self._client.delete("pods", namespace_of(pod), name_of(pod), uid=uid_of(pod))
+            self._event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
+        if decided.missing or decided.surplus:
+            decided = plan(replica_set, self._pods(replica_set), now())
+        if decided.status != replica_set.get("status"):
+            change = {**_cleared(replica_set), **decided.status}
+            self._client.patch(REPLICA_SETS, *key, {"status": change}, subresource="status")
+        return decided.again
+
+    def _pods(self, replica_set: Obj) -> list[Obj]:
+        found = self._client.list("pods", namespace_of(replica_set))
+        return [pod for pod in found if is_controlled_by(pod, uid_of(replica_set))]
+
+    def _create(self, replica_set: Obj) -> None:
+        owner = controller_reference(replica_set, "apps/v1", "ReplicaSet")
+        pod = pod_from_template(replica_set["spec"]["template"], owner, f"{name_of(replica_set)}-", ())
+        try:
+            made = self._client.create("pods", namespace_of(replica_set), pod)
+        except ApiError as error:
+            self._event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}")
+            raise
+        self._event(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {name_of(made)}")
+
+    def _event(self, replica_set: Obj, type_: str, reason: str, message: str) -> None:
+        self._client.event(replica_set, type_, reason, message, COMPONENT)
+
+
+def _cleared(obj: Mapping[str, Any]) -> Obj:
+    """A merge patch that drops every field of the status that is not set again."""
+    return dict.fromkeys(obj.get("status") or {})

@@ -40,7 +40,7 @@ _OOM_COUNTERS = ("memory.events", "memory/memory.oom_control")  # cgroup v2, v1
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How the first process that failed ended, or the first one of a run where none did."""
+    """How the first process that failed ended, or process 0 of a run where none did."""
 
     rank: int
     code: int  # as a shell has it: 128 + n for signal n
@@ -96,8 +96,8 @@ class _Children:
         self.processes[process.pid] = rank
 
     def _wait(self) -> Ended:
-        """Reap everything, as PID 1 must; the first failure decides and takes the others down."""
-        first: Ended | None = None
+        """Reap everything, as PID 1 must; the first failure decides and takes the others down; else process 0 does."""
+        leading, failed = Ended(0, ExitCode.INTERNAL), None
         while self.processes:
             pid, status = os.wait()
             rank = self.processes.pop(pid, None)
@@ -105,11 +105,11 @@ class _Children:
                 continue
             code = os.waitstatus_to_exitcode(status)
             ended = Ended(rank, 128 - code if code < 0 else code)
-            if first is None or (first.code == 0 and ended.code):
-                first = ended
-            if ended.code not in (ExitCode.DONE, ExitCode.CHECKPOINTED):
+            leading = ended if rank == 0 else leading
+            if ended.code not in (ExitCode.DONE, ExitCode.CHECKPOINTED) and failed is None:
+                failed = ended
                 self._take_down()
-        return first or Ended(0, ExitCode.INTERNAL)
+        return failed or leading
 
     def _forward(self, number: int, _: Any) -> None:
         for pid in list(self.processes):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer.config import Form, Tuning
+from tunebird_trainer.config import Form
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
@@ -43,6 +43,8 @@ def servable(config: Config) -> dict[str, Any]:
 
 def _vllm_adapter_limits(config: Config) -> tuple[tuple[bool, str], ...]:
     lora = config.method.lora
+    if lora is None:
+        return ()
     return (
         (lora.use_dora, "vllm takes no DoRA adapters; serve merged"),
         (lora.rank > 512, f"vllm takes ranks up to 512, not {lora.rank}; serve merged"),
@@ -63,7 +65,8 @@ def _head(config: Config) -> str:
 
 
 def _opening(config: Config) -> str:
-    how = "all weights trained" if config.method.tuning is Tuning.FULL else f"LoRA of rank {config.method.lora.rank}"
+    lora = config.method.lora
+    how = f"LoRA of rank {lora.rank}" if lora else "all weights trained"
     return f"`{config.model.uri}` fine-tuned on {len(config.datasets)} dataset(s) ({how}) by Tunebird."
 
 

@@ -81,7 +81,7 @@ class Checkpoints:
         if final.exists():
             self._discard(final)
         storage.publish(written, final)
-        self._let_go(step)
+        self.let_go(step)
         return Saved(final, step, digest, facts)
 
     def _read(self, path: Path) -> tuple[Saved | None, str]:
@@ -106,8 +106,8 @@ class Checkpoints:
         found = [path for path in self.root.glob(f"{_PREFIX}*") if path.is_dir() and _step(path) >= 0]
         return sorted(found, key=_step, reverse=True)
 
-    def _let_go(self, newest: int) -> None:
-        """Keep the newest few up to the one just written; later ones are damaged or another run's."""
+    def let_go(self, newest: int) -> None:
+        """Keep the few up to `newest`, which is whole and this run's; later ones are damaged or another run's."""
         older = [path for path in self._by_step() if _step(path) <= newest]
         kept = set(older[: self.keep])
         for path in self._by_step():

@@ -9,7 +9,7 @@ import json
 import re
 import types
 import typing
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
@@ -58,89 +58,89 @@ class Precision(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    namespace: str = "default"
-    name: str = "run"
-    uid: str = "local"
-    attempt: int = 1
+    namespace: str
+    name: str
+    uid: str
+    attempt: int
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
     uri: str
-    revision: str = ""
-    digest: str = ""
-    chat_template: str = "model"
+    revision: str
+    digest: str
+    chat_template: str
 
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
     name: str
     uri: str
-    format: str = "auto"
-    weight: int = 1
-    limit: int | None = None
-    license: str = ""
+    format: str
+    weight: int
+    limit: int | None
+    license: str
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    percent: float = 0
+    percent: int
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    on_invalid: OnInvalid = OnInvalid.FAIL
-    on_too_long: OnTooLong = OnTooLong.DROP
+    on_invalid: OnInvalid
+    on_too_long: OnTooLong
 
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    rank: int = 16
-    alpha: float = 32
-    dropout: float = 0.0
-    target_modules: str | tuple[str, ...] = "all-linear"
-    use_dora: bool = False
-    use_rslora: bool = False
+    rank: int
+    alpha: int
+    dropout: float
+    target_modules: str  # all-linear, or names separated by commas
+    use_dora: bool
+    use_rslora: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    objective: str = "sft"
-    tuning: Tuning = Tuning.LORA
-    lora: Lora = field(default_factory=Lora)
-    quantization: str = "none"
+    objective: str
+    tuning: Tuning
+    lora: Lora | None
+    quantization: str
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    type: str = "cosine"
-    warmup: float = 0.0
+    type: str
+    warmup: float  # share of the steps
 
 
 @dataclass(frozen=True, slots=True)
 class Training:
-    epochs: float | None = 3.0
-    max_steps: int | None = None
-    learning_rate: float = 2e-4
-    schedule: Schedule = field(default_factory=Schedule)
-    optimizer: str = "adamw"
-    precision: Precision = Precision.FP32
-    micro_batch_size: int = 4
-    gradient_accumulation_steps: int = 4
-    global_batch_size: int = 16
-    max_sequence_length: int = 1024
-    packing: bool = False
-    loss_on: LossOn = LossOn.COMPLETIONS
-    evaluate_every: int | None = None
-    seed: int = 42
-    deterministic: bool = False
-    activation_checkpointing: bool = False
+    epochs: float
+    max_steps: int | None  # counts before epochs
+    learning_rate: float
+    schedule: Schedule
+    optimizer: str
+    precision: Precision
+    micro_batch_size: int
+    gradient_accumulation_steps: int
+    global_batch_size: int
+    max_sequence_length: int
+    packing: bool
+    loss_on: LossOn
+    evaluate_every: int | None  # steps; None is once an epoch
+    seed: int
+    deterministic: bool
+    activation_checkpointing: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Distributed:
-    num_nodes: int = 1
-    processes_per_node: int = 1
+    num_nodes: int
+    processes_per_node: int
 
     @property
     def world_size(self) -> int:
@@ -150,46 +150,46 @@ class Distributed:
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     uri: str
-    every_seconds: float | None = 600
-    every_steps: int | None = None
-    keep: int = 2
+    every_seconds: int
+    every_steps: int | None
+    keep: int
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    intended_use: str = ""
-    limitations: str = ""
-    license: str = ""
-    contact: str = ""
+    intended_use: str
+    limitations: str
+    license: str
+    contact: str
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     uri: str
-    forms: tuple[Form, ...] = (Form.ADAPTER, Form.MERGED)
-    card: Card = field(default_factory=Card)
+    forms: tuple[Form, ...]
+    card: Card
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    every_seconds: float = 2.0
+    every_seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Config:
+    version: int
+    job: Job
     model: Model
     datasets: tuple[Dataset, ...]
+    mixing: Mixing
+    validation: Validation
+    preparation: Preparation
+    method: Method
+    training: Training
+    distributed: Distributed
     checkpoint: Checkpoint
     output: Output
-    version: int = 1
-    job: Job = field(default_factory=Job)
-    mixing: Mixing = Mixing.CONCATENATE
-    validation: Validation = field(default_factory=Validation)
-    preparation: Preparation = field(default_factory=Preparation)
-    method: Method = field(default_factory=Method)
-    training: Training = field(default_factory=Training)
-    distributed: Distributed = field(default_factory=Distributed)
-    report: Report = field(default_factory=Report)
+    report: Report
 
 
 def load(path: Path) -> Config:
@@ -241,6 +241,10 @@ def run_digest(config: Config) -> str:
     for elsewhere in ("output", "checkpoint", "report"):
         shape.pop(elsewhere)
     return digest(shape)
+
+
+def target_modules(lora: Lora) -> list[str]:
+    return [name.strip() for name in lora.target_modules.split(",")]
 
 
 def schema() -> dict[str, Any]:
@@ -297,10 +301,10 @@ def _path(steps: list[str | int]) -> str:
 
 
 def _kinds(kind: type) -> list[type]:
-    hints = typing.get_type_hints(kind)
-    below = [hint for hint in hints.values() if dataclasses.is_dataclass(hint)]
-    listed = [arg for hint in hints.values() for arg in typing.get_args(hint) if dataclasses.is_dataclass(arg)]
-    return [kind, *(each for child in (*below, *listed) for each in _kinds(child))]
+    """The dataclass and every one below it."""
+    hints = typing.get_type_hints(kind).values()
+    parts = [part for hint in hints for part in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(part)]
+    return [kind, *(each for part in parts for each in _kinds(part))]
 
 
 def _built(kind: Any, raw: dict[str, Any]) -> Any:
@@ -312,19 +316,15 @@ def _built(kind: Any, raw: dict[str, Any]) -> Any:
 def _value(hint: Any, raw: Any) -> Any:
     if raw is None:
         return None
+    if isinstance(hint, types.UnionType):
+        hint = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
     if dataclasses.is_dataclass(hint):
         return _built(hint, raw)
     if isinstance(raw, list):
-        return tuple(_value(_item_hint(hint), each) for each in raw)
+        return tuple(_value(typing.get_args(hint)[0], each) for each in raw)
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         return hint(raw)
     return raw
-
-
-def _item_hint(hint: Any) -> Any:
-    if isinstance(hint, types.UnionType):
-        hint = next(arg for arg in typing.get_args(hint) if typing.get_origin(arg) is tuple)
-    return typing.get_args(hint)[0]
 
 
 def _cross_field_errors(config: Config) -> list[str]:
@@ -334,14 +334,11 @@ def _cross_field_errors(config: Config) -> list[str]:
 
 def _method_errors(config: Config) -> list[str]:
     method, errors = config.method, []
-    if method.objective != "sft":
-        errors.append(f"method.objective: {method.objective} is not supported by this version; use sft")
-    if method.quantization != "none":
-        errors.append(f"method.quantization: {method.quantization} is not supported by this version; use none")
+    if method.tuning is Tuning.LORA and method.lora is None:
+        errors.append("method.lora: tuning is lora and this is null; give rank, alpha and the rest")
     if method.tuning is Tuning.FULL and Form.ADAPTER in config.output.forms:
         errors.append("output.forms: full tuning makes no adapter; leave only merged")
-    targets = method.lora.target_modules
-    if "lm_head" in (targets if isinstance(targets, tuple) else (targets,)):
+    if method.lora and "lm_head" in target_modules(method.lora):
         errors.append("method.lora.targetModules: lm_head can't carry an adapter; name other modules or use all-linear")
     return errors
 
@@ -350,8 +347,6 @@ def _training_errors(config: Config) -> list[str]:
     training, world, errors = config.training, config.distributed.world_size, []
     if config.distributed.num_nodes > 1:
         errors.append(f"distributed.numNodes: {config.distributed.num_nodes} is not supported by this version; use 1")
-    if training.epochs is None and training.max_steps is None:
-        errors.append("training: neither epochs nor maxSteps is set; set one")
     product = training.micro_batch_size * training.gradient_accumulation_steps * world
     if product != training.global_batch_size:
         errors.append(
@@ -368,10 +363,7 @@ def _training_errors(config: Config) -> list[str]:
 def _data_errors(config: Config) -> list[str]:
     names = [dataset.name for dataset in config.datasets]
     twice = sorted({name for name in names if names.count(name) > 1})
-    errors = [f"datasets: the name {name!r} is used twice; give each its own" for name in twice]
-    if not 0 <= config.validation.percent <= 50:
-        errors.append(f"validation.percent: {config.validation.percent} is outside 0 to 50")
-    return errors
+    return [f"datasets: the name {name!r} is used twice; give each its own" for name in twice]
 
 
 def _place_errors(config: Config) -> list[str]:

@@ -58,7 +58,7 @@ def conversation(row: Any, format: Format) -> tuple[Message, ...]:  # noqa: A002
         InvalidRow: with what is wrong.
     """
     if not isinstance(row, dict):
-        raise InvalidRow(f"is a {_kind(row)}, not an object")
+        raise InvalidRow(f"is {_kind(row)}, not an object")
     match format:
         case Format.MESSAGES:
             messages = _from_messages(_required(row, "messages"))
@@ -88,7 +88,7 @@ def _from_messages(items: Any) -> tuple[Message, ...]:
 
 def _message(item: Any, where: str) -> Message:
     if not isinstance(item, dict):
-        raise InvalidRow(f"{where} is a {_kind(item)}, not an object with role and content")
+        raise InvalidRow(f"{where} is {_kind(item)}, not an object with role and content")
     if item.get("tool_calls"):
         raise InvalidRow(f"{where}.tool_calls: tool calls are not supported by this version; remove the row")
     role = item.get("role")
@@ -105,7 +105,7 @@ def _from_sharegpt(items: Any) -> tuple[Message, ...]:
 
 def _sharegpt_turn(item: Any, where: str) -> Message:
     if not isinstance(item, dict):
-        raise InvalidRow(f"{where} is a {_kind(item)}, not an object with from and value")
+        raise InvalidRow(f"{where} is {_kind(item)}, not an object with from and value")
     speaker = item.get("from")
     if speaker not in _SHAREGPT_ROLES:
         raise InvalidRow(f"{where}.from is {speaker!r}; use one of {', '.join(_SHAREGPT_ROLES)}")
@@ -123,7 +123,7 @@ def _from_alpaca(row: Mapping[str, Any]) -> tuple[Message, ...]:
     instruction = _text(_required(row, "instruction"), "instruction")
     given = row.get("input") or ""
     if not isinstance(given, str):
-        raise InvalidRow(f"input is a {_kind(given)}, not text")
+        raise InvalidRow(f"input is {_kind(given)}, not text")
     asked = f"{instruction}\n\n{given}" if given.strip() else instruction
     turns = (Message("user", asked), Message("assistant", _text(_required(row, "output"), "output")))
     system = row.get("system")

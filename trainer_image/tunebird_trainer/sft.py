@@ -20,6 +20,7 @@ from tunebird_trainer.progress import Endpoint, Progress, Reporter
 if TYPE_CHECKING:
     from tunebird_trainer.checkpoints import Checkpoints, Saved
     from tunebird_trainer.data import Prepared
+    from tunebird_trainer.trainer import Keeper
 
 
 def run(config: Config, session: Session) -> dict[str, Any]:
@@ -69,27 +70,55 @@ def trained(
     if saved:
         print(f"checkpoints: resuming after {saved.name} of {saved.facts['of']} steps", flush=True)
         session.saved(saved)
-        if saved.step >= saved.facts["of"]:
-            return saved
+        if session.first:
+            checkpoints.let_go(saved.step)
     session.enter("train")
     watch = Watch(session.stop_requested, session.tell, session.saved, config.job.attempt)
     if saved:
         watch.facts, watch.checkpoint = dict(saved.facts), saved.name
     keeper = Keeper(config, checkpoints, watch)
+    if saved and saved.step >= saved.facts["of"]:
+        return evaluated(config, session, base, tokenizer, data, keeper, saved)
     trainer = build(config, load_model(base, config), tokenizer, data, keeper, fresh=saved is None)
     print(f"train: {trainable(trainer.model)} on {trainer.args.device}", flush=True)
     trainer.train(resume_from_checkpoint=str(saved.path) if saved else None)
     storage.discard(checkpoints.writing)
-    return _last(trainer.state, session, checkpoints)
+    last = checkpoints.newest()
+    _check_ended(trainer.state, session, last)
+    assert last is not None
+    return last
 
 
-def _last(state: Any, session: Session, checkpoints: Checkpoints) -> Saved:
-    if state.global_step < state.max_steps:
+def _check_ended(state: Any, session: Session, last: Saved | None) -> None:
+    """Stopped early, or was the last evaluation left out? Then the next attempt goes on from here."""
+    if state.global_step < state.max_steps and last is None:
+        raise Failure(Reason.PREEMPTED, "stopped by SIGTERM before the first step; nothing was lost")
+    if last is None or last.step != state.global_step:
+        raise Failure(Reason.INTERNAL, f"no checkpoint of step {state.global_step} was found after training")
+    if state.global_step < state.max_steps or session.stop_requested():
         raise Failure(Reason.PREEMPTED, f"checkpointed at step {state.global_step} of {state.max_steps} after SIGTERM")
-    saved = session.last_saved or checkpoints.newest()
-    if saved is None or saved.step != state.global_step:
-        raise Failure(Reason.INTERNAL, f"no checkpoint of the last step {state.global_step} in {checkpoints.root}")
-    return saved
+
+
+def evaluated(
+    config: Config, session: Session, base: Path, tokenizer: Any, data: Prepared, keeper: Keeper, saved: Saved
+) -> Saved:
+    """A finished run that was stopped in its last evaluation gets it now, so that its metrics are whole."""
+    from peft import PeftModel
+
+    from tunebird_trainer.trainer import build
+
+    if not data.validation or saved.facts.get("evaluatedStep") == saved.step:
+        return saved
+    session.enter("evaluate")
+    full = config.method.tuning is Tuning.FULL
+    model = load_model(saved.path if full else base, config)
+    model = model if full else PeftModel.from_pretrained(model, saved.path)
+    trainer = build(config, model, tokenizer, data, keeper, fresh=False)
+    trainer.state.global_step = trainer.state.max_steps = saved.step
+    metrics = trainer.evaluate()
+    if session.stop_requested():
+        raise Failure(Reason.PREEMPTED, f"checkpointed at step {saved.step} of {saved.step} after SIGTERM")
+    return replace(saved, facts={**saved.facts, "evalLoss": metrics["eval_loss"], "evaluatedStep": saved.step})
 
 
 def load_tokenizer(base: Path, config: Config) -> Any:
@@ -188,6 +217,8 @@ def main(path: str) -> ExitCode:
 
     config = configs.load(Path(path))
     environment.prepare(config)
+    if int(os.environ.get("RANK", "0")):
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
     journal = os.environ.get("TUNEBIRD_JOURNAL")
     session = Session(config, Journal(Path(journal) if journal else None))
     try:

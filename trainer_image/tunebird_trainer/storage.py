@@ -18,7 +18,7 @@ _FULL = {errno.ENOSPC, errno.EDQUOT}
 _LOST = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTDIR, errno.ENXIO}
 # safetensors and torch.save raise their own errors, which carry the system's only as text.
 _FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
-_TORCH_WRITE_FAILED = ("PytorchStreamWriter failed writing file", "unexpected pos")
+_TORCH_WRITE_FAILED = ("PytorchStreamWriter failed writing file", "unexpected pos", "iostream error")
 _NEARLY_FULL_BYTES = 32 * 1024 * 1024
 
 

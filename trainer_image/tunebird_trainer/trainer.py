@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from datasets import Dataset
-from peft import LoraConfig
+from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer, pack_dataset
 
-from tunebird_trainer.config import Mixing, Precision, Tuning
+from tunebird_trainer.config import Mixing, Precision, Tuning, target_modules
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.progress import Progress, Speed
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from tunebird_trainer.data import Prepared
     from tunebird_trainer.masks import Sequence
 
-_OPTIMIZERS = {"adamw": "adamw_torch_fused", "adafactor": "adafactor", "sgd": "sgd"}
+_OPTIMIZERS = {"adamw": "adamw_torch_fused"}
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
 _LOG_KEPT = 20  # entries of the log that stay in a checkpoint's state
 
@@ -72,6 +72,7 @@ class Keeper(TrainerCallback):
 
     def __init__(self, config: Config, checkpoints: Checkpoints, watch: Watch) -> None:
         self.config, self.checkpoints, self.watch = config, checkpoints, watch
+        self.holds_out = False
         self.saved_at = time.monotonic()
         self.seconds_before = float(watch.facts.get("seconds", 0))
         self.speed = Speed(0, 0)
@@ -84,8 +85,7 @@ class Keeper(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         last = state.global_step >= state.max_steps
         stop, save = agreed(self.watch.stop_requested(), self._due(state.global_step))
-        if last and self.config.validation.percent and not stop:
-            control.should_evaluate = True
+        control.should_evaluate = self.holds_out and not stop and (last or self._evaluation_due(state))
         control.should_save = save or stop or last
         control.should_training_stop = stop or last
 
@@ -105,7 +105,7 @@ class Keeper(TrainerCallback):
         loss = metrics.get("eval_loss")
         if state.global_step == 0:
             self.watch.facts["evalLossBefore"] = loss
-        self.watch.facts["evalLoss"] = loss
+        self.watch.facts.update(evalLoss=loss, evaluatedStep=state.global_step)
         self._tell(state, "evaluate")
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -130,8 +130,11 @@ class Keeper(TrainerCallback):
     def _due(self, step: int) -> bool:
         asked = self.config.checkpoint
         by_steps = asked.every_steps is not None and step % asked.every_steps == 0
-        by_time = asked.every_seconds is not None and time.monotonic() - self.saved_at >= asked.every_seconds
-        return by_steps or by_time
+        return by_steps or time.monotonic() - self.saved_at >= asked.every_seconds
+
+    def _evaluation_due(self, state: Any) -> bool:
+        every = self.config.training.evaluate_every
+        return bool(state.epoch % 1 == 0 if every is None else state.global_step % every == 0)
 
     def _check_gradient(self, logs: dict[str, Any], step: int) -> None:
         # fp16 meets infinite gradients as a matter of course: its scaler skips those steps.
@@ -157,24 +160,27 @@ class Keeper(TrainerCallback):
 
 def build(config: Config, model: Any, tokenizer: Any, data: Prepared, keeper: Keeper, *, fresh: bool) -> Sft:
     """The trainer for prepared data; TRL neither templates, tokenizes nor masks anything."""
+    keeper.holds_out = bool(data.validation)
     trainer = Sft(
         model=model,
-        args=arguments(config, keeper.checkpoints.writing, fresh=fresh),
+        args=arguments(config, keeper.checkpoints.writing, measure_first=fresh and keeper.holds_out),
         processing_class=tokenizer,
         train_dataset=_train_set(data.train, config),
         eval_dataset=_dataset(data.validation) if data.validation else None,
-        peft_config=adapter(config) if config.method.tuning is Tuning.LORA else None,
+        peft_config=adapter(config)
+        if config.method.tuning is Tuning.LORA and not isinstance(model, PeftModel)
+        else None,
         callbacks=[keeper],
     )
     trainer.remove_callback(PrinterCallback)  # the reporter prints
     return trainer
 
 
-def arguments(config: Config, writing: Path, *, fresh: bool) -> SFTConfig:
+def arguments(config: Config, writing: Path, *, measure_first: bool) -> SFTConfig:
     training, on_cpu = config.training, not torch.cuda.is_available()
     return SFTConfig(
         output_dir=str(writing),
-        num_train_epochs=training.epochs or 1.0, max_steps=training.max_steps or -1,
+        num_train_epochs=training.epochs, max_steps=training.max_steps or -1,
         per_device_train_batch_size=training.micro_batch_size, per_device_eval_batch_size=training.micro_batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         learning_rate=training.learning_rate, lr_scheduler_type=_SCHEDULES[training.schedule.type],
@@ -185,21 +191,23 @@ def arguments(config: Config, writing: Path, *, fresh: bool) -> SFTConfig:
         train_sampling_strategy="sequential" if config.mixing is Mixing.INTERLEAVE else "random",
         max_length=training.max_sequence_length, packing=training.packing, eval_packing=False,
         dataset_kwargs={"skip_prepare_dataset": True},
-        eval_strategy="steps" if training.evaluate_every else "no", eval_steps=training.evaluate_every,
-        eval_on_start=fresh and bool(config.validation.percent),
-        save_strategy="no",  # the keeper decides
+        eval_on_start=measure_first,
+        eval_strategy="no", save_strategy="no",  # the keeper decides
         logging_steps=1, logging_nan_inf_filter=False, include_num_input_tokens_seen="non_padding",
-        use_cpu=on_cpu, ddp_backend=("gloo" if on_cpu else "nccl") if _in_group() else None,
+        use_cpu=on_cpu, ddp_find_unused_parameters=False if _in_group() else None,
+        ddp_backend=("gloo" if on_cpu else "nccl") if _in_group() else None,
         disable_tqdm=True, report_to="none", dataloader_pin_memory=not on_cpu,
     )  # fmt: skip
 
 
 def adapter(config: Config) -> LoraConfig:
     lora = config.method.lora
-    targets = lora.target_modules if isinstance(lora.target_modules, str) else list(lora.target_modules)
+    assert lora is not None  # checked with the config
+    names = target_modules(lora)
     return LoraConfig(
         task_type="CAUSAL_LM", r=lora.rank, lora_alpha=lora.alpha, lora_dropout=lora.dropout,
-        target_modules=targets, use_dora=lora.use_dora, use_rslora=lora.use_rslora,
+        target_modules=names[0] if names == ["all-linear"] else names,
+        use_dora=lora.use_dora, use_rslora=lora.use_rslora,
     )  # fmt: skip
 
 

@@ -1,0 +1,101 @@
+"""Runs of the recipe in processes that are forked from one that has the libraries loaded: a second each instead of ten. A
+run can be told to die like under `kill -9` at the n-th thing it does to the file system."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+# The server that is forked gets no sys.path of ours, and would skip what it can't import without a word.
+_SOURCE = Path(__file__).parents[2] / "trainer_image"
+os.environ["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
+_CONTEXT = multiprocessing.get_context("forkserver")
+_CONTEXT.set_forkserver_preload(["tunebird_trainer.sft", "tunebird_trainer.artifact", "tunebird_trainer.trainer"])
+# Audit events of the interpreter that change what lies under the run's directories.
+_CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
+
+
+@dataclass(frozen=True)
+class Death:
+    """Die at the `change`-th change below `below`."""
+
+    below: Path
+    change: int
+
+
+@dataclass(frozen=True)
+class Result:
+    code: int  # negative: the signal that ended it
+    journal: dict[str, Any]
+    log: str
+
+    @property
+    def message(self) -> str:
+        return self.journal.get("message", "")
+
+
+def run(config: dict[str, Any], home: Path, death: Death | None = None, *, sigterm_at: int = 0) -> Result:
+    """One attempt, as a process of its own; SIGTERM comes when it asks for the `sigterm_at`-th time whether to stop."""
+    path, journal, log = home / "config.json", home / "journal.json", home / "log.txt"
+    path.write_text(json.dumps(config))
+    journal.unlink(missing_ok=True)
+    process = _CONTEXT.Process(target=_main, args=(str(path), str(journal), str(log), death, sigterm_at))
+    process.start()
+    process.join(timeout=120)
+    assert not process.is_alive(), log.read_text()
+    told = json.loads(journal.read_text()) if journal.exists() else {}
+    return Result(process.exitcode or 0, told, log.read_text())
+
+
+def count_changes(config: dict[str, Any], home: Path, below: Path) -> int:
+    """How many changes a whole run makes below a directory; `run` can then die at any of them."""
+    result = run(config, home, Death(below, 10**9))
+    assert result.code == 0, result.log
+    return int((home / "changes.txt").read_text())
+
+
+def _main(path: str, journal: str, log: str, death: Death | None, sigterm_at: int) -> None:
+    os.environ["TUNEBIRD_JOURNAL"] = journal
+    output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    if death:
+        sys.addaudithook(_Reaper(death, Path(path).with_name("changes.txt")))
+    from tunebird_trainer import sft
+
+    if sigterm_at:
+        sft.Session.stop_requested = _impatient(sft.Session.stop_requested, sigterm_at)
+    code = sft.main(path)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _impatient(look: Any, sigterm_at: int) -> Any:
+    looks = iter(range(1, 10**6))
+
+    def looked(session: Any) -> bool:
+        if next(looks) == sigterm_at:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return look(session)
+
+    return looked
+
+
+class _Reaper:
+    def __init__(self, death: Death, tally: Path) -> None:
+        self.death, self.count = death, 0
+        self.tally = os.open(tally, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+
+    def __call__(self, event: str, arguments: tuple[Any, ...]) -> None:
+        if event not in _CHANGES or not str(arguments[0]).startswith(str(self.death.below)):
+            return
+        self.count += 1
+        os.pwrite(self.tally, str(self.count).encode(), 0)
+        if self.count == self.death.change:
+            os.kill(os.getpid(), signal.SIGKILL)

@@ -1,0 +1,120 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from trainer.factories import config
+from tunebird_trainer import config as configs
+from tunebird_trainer.outcome import ExitCode, Failure
+
+
+def problems(raw) -> str:
+    with pytest.raises(Failure) as caught:
+        configs.parse(raw)
+    assert caught.value.exit_code is ExitCode.CONFIG
+    return caught.value.message
+
+
+def test_a_whole_config_becomes_values_and_back():
+    raw = config()
+    assert configs.as_json(configs.parse(raw)) == raw
+
+
+def test_the_dataclasses_have_exactly_the_fields_of_the_schema():
+    schema = configs.schema()
+
+    def compare(kind, part):
+        part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part
+        assert {configs.camel(field.name) for field in dataclasses.fields(kind)} == set(part["properties"]), kind
+        for field in dataclasses.fields(kind):
+            hint = configs.typing.get_type_hints(kind)[field.name]
+            for child in (hint, *configs.typing.get_args(hint)):
+                if dataclasses.is_dataclass(child):
+                    below = part["properties"][configs.camel(field.name)]
+                    below = below.get("items", below)
+                    compare(child, next((each for each in below.get("anyOf", []) if "$ref" in each), below))
+
+    compare(configs.Config, schema)
+
+
+def test_all_errors_are_named_at_once_with_their_paths():
+    raw = config(training__learningRate="fast", training__epochs=-1, method__tuning="prefix")
+    raw["trainning"] = {}
+    said = problems(raw)
+    assert "training.learningRate" in said
+    assert "training.epochs" in said
+    assert "method.tuning" in said
+    assert "unknown key 'trainning', did you mean 'training'?" in said
+
+
+def test_a_wrong_value_where_null_is_allowed_is_explained_by_the_other_type():
+    said = problems(config(training__maxSteps="many"))
+    assert "training.maxSteps" in said
+    assert "integer" in said
+    assert "anyOf" not in said
+
+
+def test_an_entry_of_a_list_is_named_by_its_index():
+    assert "datasets[0].weight" in problems(config(datasets__0__weight=0))
+
+
+def test_the_global_batch_must_be_the_product_of_its_parts():
+    assert "2 * 2 * 1 = 4" in problems(config(training__globalBatchSize=16))
+
+
+def test_full_tuning_refuses_an_adapter_as_output():
+    said = problems(config(method__tuning="full", method__lora=None))
+    assert said == "output.forms: full tuning makes no adapter; leave only merged"
+
+
+def test_lora_without_its_settings_is_refused():
+    assert "method.lora" in problems(config(method__lora=None))
+
+
+def test_an_adapter_on_the_output_layer_is_refused():
+    assert "lm_head" in problems(config(method__lora__targetModules="q_proj, lm_head"))
+
+
+def test_more_than_one_node_is_refused_by_name():
+    said = problems(config(distributed__numNodes=2, training__globalBatchSize=8))
+    assert said == "distributed.numNodes: 2 is not supported by this version; use 1"
+
+
+def test_two_datasets_of_one_name_are_refused():
+    raw = config()
+    raw["datasets"] *= 2
+    assert "'support' is used twice" in problems(raw)
+
+
+def test_evaluation_without_held_out_rows_is_refused():
+    said = problems(config(training__evaluateEvery=5, validation__percent=0))
+    assert "training.evaluateEvery" in said
+
+
+def test_output_that_can_not_be_written_from_a_pod_is_refused():
+    assert "output.uri: 's3://models/x'" in problems(config(output__uri="s3://models/x"))
+
+
+def test_what_makes_a_run_is_not_its_attempt_nor_where_results_go():
+    first = configs.parse(config())
+    again = configs.parse(config(job__attempt=2, output__uri="file:///elsewhere", report__everySeconds=9))
+    other = configs.parse(config(training__seed=43))
+    assert configs.run_digest(first) == configs.run_digest(again)
+    assert configs.run_digest(first) != configs.run_digest(other)
+
+
+def test_a_file_that_is_not_json_is_said_to_be_none(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text("{")
+    with pytest.raises(Failure, match="is not JSON"):
+        configs.load(path)
+
+
+def test_an_absent_file_is_named(tmp_path):
+    with pytest.raises(Failure, match=r"absent\.json can't be read"):
+        configs.load(tmp_path / "absent.json")
+
+
+def test_the_shipped_example_loads():
+    example = Path(configs.__file__).parent.parent / "example.json"
+    assert configs.load(example).job.name == "support-bot"

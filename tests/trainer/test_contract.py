@@ -1,0 +1,265 @@
+"""What the operator and the kubelet see: exit codes, termination messages, reports. Through the real
+wrapper process."""
+
+import http.server
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from trainer.factories import placed, write_rows
+from tunebird_trainer.outcome import MESSAGE_LIMIT_BYTES
+
+SOURCE = Path(__file__).parents[2] / "trainer_image"
+
+
+class Wrapper:
+    """One start of `python -m tunebird_trainer` as a pod would make it."""
+
+    def __init__(self, home, config, **environment):
+        (home / "config.json").write_text(json.dumps(config))
+        self.log_file, self.termination_log = home / "log.txt", home / "termination-log"
+        self.termination_log.touch()
+        environment = {
+            "TUNEBIRD_CONFIG": home / "config.json",
+            "TUNEBIRD_SCRATCH": home / "scratch",
+            "TUNEBIRD_TERMINATION_LOG": self.termination_log,
+            "PYTHONPATH": SOURCE,
+            **environment,
+        }
+        with self.log_file.open("w") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "-m", "tunebird_trainer"],
+                env={**os.environ, **{name: str(value) for name, value in environment.items()}},
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+
+    @property
+    def log(self):
+        return self.log_file.read_text()
+
+    def ended(self):
+        """Exit code and termination message."""
+        code = self.process.wait(timeout=120)
+        raw = self.termination_log.read_bytes()
+        assert len(raw) <= MESSAGE_LIMIT_BYTES
+        message = json.loads(raw)
+        assert (message["v"], message["exitCode"]) == (1, code), self.log
+        return code, message
+
+    def child(self):
+        """The pid of the training process once it trains."""
+        while "train: step" not in self.log:
+            assert self.process.poll() is None, self.log
+            time.sleep(0.02)
+        return int(Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()[0])
+
+
+LONG = {"training__maxSteps": 100000, "training__epochs": 1.0}
+
+
+@contextmanager
+def operator(answer=200):
+    """An endpoint that keeps what is reported."""
+    reports = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            reports.append((self.path, self.headers["Authorization"], json.loads(body)))
+            self.send_response(answer)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/v1alpha1/namespaces/ml/finetunejobs/support-bot/status", reports
+    finally:
+        server.shutdown()
+
+
+def test_a_good_run_publishes_an_artifact_and_reports_on_the_way(tmp_path, tiny_model):
+    token = tmp_path / "token"
+    token.write_text("secret-1\n")
+    volumes = {"data": f"{tmp_path}/claim", "models": f"{tmp_path}/models"}
+    (tmp_path / "claim").mkdir()
+    placed(tmp_path / "claim", tiny_model)
+    config = placed(
+        tmp_path / "claim",
+        tiny_model,
+        datasets__0__uri="pvc://data/data.jsonl",
+        output__uri="pvc://models/support-bot/11111111-1",
+        checkpoint__uri="pvc://data/checkpoints",
+        training__maxSteps=30,
+    )
+    with operator() as (url, reports):
+        code, message = Wrapper(
+            tmp_path,
+            config,
+            TUNEBIRD_VOLUMES=json.dumps(volumes),
+            TUNEBIRD_REPORT_URL=url,
+            TUNEBIRD_REPORT_TOKEN_FILE=token,
+        ).ended()
+    assert (code, message["reason"], message["phase"], message["attempt"]) == (0, "Completed", "done", 1)
+    assert (message["step"], message["of"], message["checkpoint"]) == (30, 30, "checkpoint-30")
+    assert message["metrics"]["evalLoss"] < message["metrics"]["evalLossBefore"]
+
+    made = tmp_path / "models/support-bot/11111111-1"
+    manifest = json.loads((made / "tunebird.json").read_text())
+    assert message["artifact"]["uri"] == "pvc://models/support-bot/11111111-1"
+    assert message["artifact"]["digest"] == manifest["digest"]
+    assert message["artifact"]["forms"]["merged"]["digest"] == manifest["forms"]["merged"]["digest"]
+    assert {path.name for path in made.iterdir()} == {"adapter", "merged", "README.md", "tunebird.json"}
+
+    path, authorization, body = reports[-1]
+    assert path == "/v1alpha1/namespaces/ml/finetunejobs/support-bot/status"
+    assert authorization == "Bearer secret-1"
+    assert set(body) == {"trainerStatus", "tunebird"}
+    assert (body["tunebird"]["attempt"], body["tunebird"]["of"]) == (1, 30)
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_an_operator_that_refuses_reports_does_not_disturb_training(tmp_path, tiny_model):
+    with operator(answer=401) as (url, reports):
+        started = Wrapper(tmp_path, placed(tmp_path, tiny_model), TUNEBIRD_REPORT_URL=url)
+        assert started.ended()[0] == 0
+    assert reports
+    assert started.log.count("report not delivered: HTTP Error 401") == 1
+
+
+def test_a_bad_config_ends_at_once_with_every_error(tmp_path, tiny_model):
+    started = Wrapper(tmp_path, placed(tmp_path, tiny_model, training__maxSteps=0, mixing="blend"))
+    code, message = started.ended()
+    assert (code, message["reason"]) == (2, "InvalidConfig")
+    assert "training.maxSteps" in message["message"]
+    assert "mixing" in message["message"]
+
+
+def test_bad_data_names_file_and_line(tmp_path, tiny_model):
+    write_rows(tmp_path / "data.jsonl", [{"messages": [{"role": "user", "content": "Hi"}]}])
+    code, message = Wrapper(tmp_path, placed(tmp_path, tiny_model)).ended()
+    assert (code, message["reason"], message["phase"]) == (3, "InvalidDataset", "data")
+    assert "support/data.jsonl:1 has no assistant message" in message["message"]
+
+
+def test_a_model_that_is_not_in_the_cache_is_said_to_be_absent(tmp_path, tiny_model):
+    config = placed(tmp_path, tiny_model, model__uri="hf://nobody/nothing")
+    code, message = Wrapper(tmp_path, config, HF_HUB_OFFLINE=1, HF_HOME=tmp_path / "hub").ended()
+    assert (code, message["reason"]) == (4, "ModelNotFound")
+    assert "HF_HUB_OFFLINE is set" in message["message"]
+
+
+def test_a_model_that_changed_is_refused(tmp_path, tiny_model):
+    config = placed(tmp_path, tiny_model, model__digest="sha256:" + "0" * 64)
+    code, message = Wrapper(tmp_path, config).ended()
+    assert (code, message["reason"]) == (4, "ModelMismatch")
+
+
+def test_a_loss_that_is_not_a_number_names_the_last_good_checkpoint(tmp_path, tiny_model):
+    config = placed(
+        tmp_path,
+        tiny_model,
+        method__tuning="full",
+        method__lora=None,
+        output__forms=["merged"],
+        training__learningRate=1e37,
+        training__schedule={"type": "constant", "warmup": 0.0},
+        training__maxSteps=50,
+        checkpoint__everySteps=1,
+    )
+    code, message = Wrapper(tmp_path, config).ended()
+    assert (code, message["reason"], message["phase"]) == (6, "NaNLoss", "train")
+    assert "lower training.learningRate (now 1e+37)" in message["message"]
+    assert message["message"].endswith(f"the last good checkpoint is {message['checkpoint']}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_sigterm_to_the_wrapper_checkpoints_and_exits_85(tmp_path, tiny_model):
+    started = Wrapper(tmp_path, placed(tmp_path, tiny_model, **LONG))
+    started.child()
+    started.process.send_signal(signal.SIGTERM)
+    code, message = started.ended()
+    assert (code, message["reason"]) == (85, "Preempted")
+    assert message["message"] == f"checkpointed at step {message['step']} of 100000 after SIGTERM"
+    assert (tmp_path / "checkpoints" / message["checkpoint"]).is_dir()
+    assert message["checkpointDigest"].startswith("sha256:")
+
+
+def test_a_killed_child_still_leaves_a_message(tmp_path, tiny_model):
+    started = Wrapper(tmp_path, placed(tmp_path, tiny_model, **LONG, checkpoint__everySteps=5))
+    os.kill(started.child(), signal.SIGKILL)
+    code, message = started.ended()
+    assert (code, message["reason"], message["phase"]) == (137, "Internal", "train")
+    assert message["message"].startswith(
+        f"the training process was ended by SIGKILL at step {message['step']} of 100000"
+    )
+
+
+def test_the_child_does_not_outlive_its_wrapper(tmp_path, tiny_model):
+    started = Wrapper(tmp_path, placed(tmp_path, tiny_model, **LONG))
+    child = started.child()
+    started.process.kill()
+    started.process.wait()
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{child}/stat").exists() and Path(f"/proc/{child}/stat").read_text().split()[2] != "Z":
+        assert time.monotonic() < deadline, "the child is still there"
+        time.sleep(0.02)
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_room(tmp_path, tiny_model, small_disk):
+    config = placed(tmp_path, tiny_model, checkpoint__uri=f"file://{small_disk}/checkpoints", checkpoint__everySteps=1)
+    config["training"]["maxSteps"] = 12
+    (small_disk / "ballast").write_bytes(b"0" * 100_000)
+    config["checkpoint"]["keep"] = 50
+    code, message = Wrapper(tmp_path, config).ended()
+    assert (code, message["reason"]) == (202, "DiskFull")
+    assert message["message"].endswith(f"the last good checkpoint is {message['checkpoint']}")
+
+    (small_disk / "ballast").unlink()
+    config["checkpoint"]["keep"] = 1
+    config["job"]["attempt"] = 2
+    again = Wrapper(tmp_path, config)
+    assert again.ended()[0] == 0, again.log
+    assert f"resuming after {message['checkpoint']}" in again.log
+
+
+def test_an_unwritable_output_is_found_before_training(tmp_path, tiny_model):
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    config = placed(tmp_path, tiny_model, output__uri=f"file://{tmp_path}/blocked/out")
+    started = Wrapper(tmp_path, config)
+    code, message = started.ended()
+    assert (code, message["reason"]) == (202, "StorageUnavailable")
+    assert "train:" not in started.log
+
+
+def test_two_processes_train_together_and_fail_together(tmp_path, tiny_model):
+    shape = {"distributed__processesPerNode": 2, "training__globalBatchSize": 8}
+    started = Wrapper(tmp_path, placed(tmp_path, tiny_model, **shape))
+    code, message = started.ended()
+    assert code == 0, started.log
+    assert message["step"] == 4
+    assert started.log.count("done: ") == 1

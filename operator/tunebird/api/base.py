@@ -87,18 +87,22 @@ def one_of(*fields: str) -> Rule:
     return Rule(f"{terms} == 1", f"exactly one of {names} is needed", holds)
 
 
+def escaped(field: str) -> str:
+    """A field's name in CEL: its reserved words are escaped."""
+    return f"__{field}__" if field in ("continue", "for", "namespace", "package", "import", "if", "in") else field
+
+
 def only_with(field: str, chooser: str, *values: str, default: str = "") -> Rule:
     """The block `field` is only allowed where `chooser` has one of `values`; `default` is what an absent one means."""
     listed = ", ".join(f"'{value}'" for value in values)
-    absent = (
-        f"!has(self.{chooser}) || self.{chooser}" if default in values else f"has(self.{chooser}) && self.{chooser}"
-    )
+    absent = f"!has(self.{chooser}) ||" if default in values else f"has(self.{chooser}) &&"
 
     def holds(model: Model) -> bool:
         return field not in given(model) or str(model.manifest().get(chooser)) in values
 
     message = f"{field} goes with {chooser} {' or '.join(values)} only"
-    return Rule(f"!has(self.{field}) || ({absent} in [{listed}])", message, holds, field)
+    cel = f"!has(self.{escaped(field)}) || ({absent} self.{chooser} in [{listed}])"
+    return Rule(cel, message, holds, field)
 
 
 def needs(field: str, chooser: str, value: str) -> Rule:

@@ -141,6 +141,8 @@ def openapi(model: type[Model]) -> Schema:
     schema = _structural(raw, raw.get("$defs", {}))
     name = schema["properties"]["metadata"]["properties"]["name"]
     schema["properties"]["metadata"] = {"type": "object", "properties": {"name": name}}
+    for field in ("apiVersion", "kind"):
+        schema["properties"][field] = {"type": "string", "description": raw["properties"][field]["description"]}
     schema["required"] = ["spec"]
     spec = model.model_fields["spec"].annotation
     mutable = getattr(spec, "MUTABLE", None)

@@ -151,6 +151,7 @@ class FineTuneJobStatus(Model):
     completion_time: Time | None = Field(
         None, description="When it finished; ttlSecondsAfterFinished counts from here."
     )
+    cleanup_time: Time | None = Field(None, description="When ttlSecondsAfterFinished had its children deleted.")
     restarts: int = Field(0, ge=0, description="Counted restarts since the start or the last retry.")
     conditions: Conditions = Field(())
     plan: PlanStatus | None = Field(None, description="What was resolved.")

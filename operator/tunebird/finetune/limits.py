@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tunebird.api.base import StorageRef
 from tunebird.api.finetunejob import DeletionPolicy, FineTuneJobSpec, Form, Format, SplitBy
 from tunebird.api.method import Objective, Optimizer, Precision, QuantizationType, Tuning
+from tunebird.finetune.merge import PROTECTED_ENV, template_problems
 
 Spec = FineTuneJobSpec
 
@@ -62,6 +63,11 @@ def _digest(spec: Spec) -> str | None:
 
 _ABSENT = "not supported by this version"
 
+
+def _protected(spec: Spec) -> str | None:
+    return next((variable.name for variable in spec.training.env if variable.name.startswith(PROTECTED_ENV)), None)
+
+
 LIMITS = (
     Limit(
         "model.jobRef",
@@ -109,6 +115,7 @@ LIMITS = (
         lambda s: _given(s.training.early_stopping),
         f"{_ABSENT}; remove it and set epochs or maxSteps",
     ),
+    Limit("training.env", _protected, "names that begin with TUNEBIRD_ are the operator's; remove it"),
     Limit("compute.numNodes", lambda s: _other(s.compute.num_nodes, 1), f"{_ABSENT}; use 1"),
     Limit(
         "compute.gpusPerNode",
@@ -142,6 +149,7 @@ def refusals(spec: Spec, *, allow_file_uris: bool) -> tuple[str, ...]:
     for field, ref in storages(spec):
         found.extend(_storage_refusals(field, ref, allow_file_uris))
     found.extend(_secret_refusals(spec))
+    found.extend(template_problems(spec.compute.template or {}))
     return tuple(found)
 
 

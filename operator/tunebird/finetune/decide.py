@@ -1,0 +1,351 @@
+"""What to do next for a FineTuneJob: a pure function of what is saved and what is seen.
+
+Attempts follow each other, never side by side: the next one starts when nothing of the last one runs any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from tunebird.api.jobstatus import Artifact
+from tunebird.finetune.progress import noted_progress
+from tunebird.finetune.reasons import SIGNALS, Exit, Then, Why, why_exited
+from tunebird.finetune.state import (
+    Attempt,
+    Decision,
+    Happening,
+    JobSeen,
+    Observed,
+    Outcome,
+    PodSeen,
+    Record,
+    Start,
+    Stop,
+    Verb,
+)
+
+BACKOFF_SECONDS = 5.0
+BACKOFF_LIMIT_SECONDS = 300.0
+STUCK_SECONDS = 60.0
+SLOW_SECONDS = 10.0
+
+
+def decide(seen: Observed) -> Decision:
+    """The next record and what to do about an unchanged one."""
+    record = seen.record
+    if record.outcome is not None:
+        return _after_the_end(seen, record)
+    if seen.refusals:
+        return _refused(seen, record)
+    live = record.live
+    if live is None:
+        return _between_attempts(seen, replace(record, refused=""))
+    return _during(seen, replace(record, refused=""), live)
+
+
+def _refused(seen: Observed, record: Record) -> Decision:
+    message = "; ".join(seen.refusals)
+    news = () if record.refused == message else (Happening("InvalidSpec", message, warning=True),)
+    return Decision(replace(record, refused=message), (), news)
+
+
+# --- while an attempt is live -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Ending:
+    """How an attempt ended; `why` is None for success."""
+
+    why: Why | None
+    end: datetime
+    exit_code: int | None = None
+    artifact: Artifact | None = None
+    checkpoint: str = ""
+
+
+def _during(seen: Observed, record: Record, live: Attempt) -> Decision:
+    ending = _ending(seen, live)
+    if ending is not None:
+        return _ended(seen, record, live, ending)
+    overdue = _overdue(seen, record)
+    if overdue is not None:
+        closed = replace(live, end=seen.now, reason=overdue.reason, message=overdue.sentence)
+        return _failed(seen, record.with_attempt(closed), overdue)
+    noted, news, wait = _noted(seen, record, live)
+    if noted != record:
+        return Decision(noted, (), news)
+    return Decision(
+        record, _steps(seen, live), (), _soonest(wait, _deadline_wait(seen, record), _slow_wait(seen, live))
+    )
+
+
+def _ending(seen: Observed, live: Attempt) -> _Ending | None:
+    if seen.rejected is not None:
+        return _Ending(seen.rejected, seen.now)
+    pods = seen.pods_of(live)
+    for pod in pods:
+        ending = _pod_ending(seen, pod)
+        if ending is not None:
+            return ending
+    if any(not pod.terminal for pod in pods):
+        return None
+    return _lost(seen, live)
+
+
+def _pod_ending(seen: Observed, pod: PodSeen) -> _Ending | None:
+    end = pod.ended or seen.now
+    if pod.exited is not None:
+        why = _why_pod_exited(seen, pod, pod.exited)
+        return _Ending(why, end, pod.exited.code, pod.artifact, pod.checkpoint)
+    if pod.phase == "Failed":
+        return _Ending(pod.disrupted or pod.failed or Why("PodDeleted", f"pod {pod.name} failed"), end)
+    if pod.waiting is not None and pod.waiting.then is Then.FAIL:
+        return _Ending(pod.waiting, seen.now)
+    return None
+
+
+def _why_pod_exited(seen: Observed, pod: PodSeen, exited: Exit) -> Why | None:
+    if exited.code == 0:
+        return None if pod.artifact is not None else Why("NoArtifact", exited.message)
+    stopped = exited.code == 85 or exited.code in SIGNALS
+    if stopped and pod.disrupted is not None:
+        return pod.disrupted
+    if stopped and pod.deleting and seen.intent.suspend:
+        return Why("Suspended", exited.message)
+    if exited.code in SIGNALS and pod.deleting and exited.reason != "OOMKilled":
+        return Why("PodDeleted", f"pod {pod.name} was deleted")
+    return why_exited(exited)
+
+
+def _lost(seen: Observed, live: Attempt) -> _Ending | None:
+    """An attempt whose pods left no word: by its Job, if that is there."""
+    job = seen.job(live)
+    if job is not None:
+        return _lost_pod(seen, job)
+    if seen.intent.suspend:
+        return _Ending(Why("Suspended", ""), seen.now)
+    if live.job_uid:
+        return _Ending(Why("JobDeleted", f"Job {seen.name}-{live.number} was deleted"), seen.now)
+    return None
+
+
+def _lost_pod(seen: Observed, job: JobSeen) -> _Ending | None:
+    if not job.ours or not job.finished:
+        return None
+    message = job.message if job.finished == "Failed" else ""
+    return _Ending(Why("PodDeleted", f"the pod of Job {job.name} is gone: {message or 'it left no result'}"), seen.now)
+
+
+def _ended(seen: Observed, record: Record, live: Attempt, ending: _Ending) -> Decision:
+    checkpoint = ending.checkpoint or live.checkpoint
+    closed = replace(live, end=ending.end, exit_code=ending.exit_code, checkpoint=checkpoint)
+    if ending.why is None:
+        return _succeeded(seen, record, closed, ending.artifact)
+    why = ending.why
+    closed = replace(closed, reason=why.reason, message=why.sentence)
+    match why.then:
+        case Then.FAIL | Then.WAIT:
+            return _failed(seen, record.with_attempt(closed), why)
+        case Then.RETRY_FREE:
+            news = Happening(why.reason, f"Attempt {live.number}: {why.sentence}")
+            return Decision(record.with_attempt(closed), (), (news,))
+        case Then.RETRY:
+            return _counted(seen, record, closed, why)
+        case _ as unreachable:
+            assert_never(unreachable)
+
+
+def _counted(seen: Observed, record: Record, closed: Attempt, why: Why) -> Decision:
+    if record.restarts >= seen.intent.max_restarts:
+        times = f" (after {record.restarts} restarts)" if record.restarts else ""
+        return _failed(seen, record.with_attempt(closed), replace(why, message=f"{why.message}{times}"))
+    after = replace(record, restarts=record.restarts + 1).with_attempt(replace(closed, counted=True))
+    message = f"Attempt {closed.number} failed ({why.reason}): {why.sentence}"
+    return Decision(after, (), (Happening("AttemptFailed", message, warning=True),))
+
+
+def _succeeded(seen: Observed, record: Record, closed: Attempt, artifact: Artifact | None) -> Decision:
+    assert artifact is not None  # an exit without one is NoArtifact
+    outcome = Outcome(True, "Ungated", f"Artifact {artifact.digest[:19]} is at {artifact.uri}; no gates were asked for")
+    done = record.with_attempt(replace(closed, reason="Succeeded", message=""))
+    after = replace(done, outcome=outcome, artifact=artifact, completion_time=seen.now)
+    return Decision(after, (), (Happening("Succeeded", outcome.message),))
+
+
+def _failed(seen: Observed, record: Record, why: Why) -> Decision:
+    after = replace(record, outcome=Outcome(False, why.reason, why.sentence), completion_time=seen.now)
+    return Decision(after, (), (Happening("Failed", f"{why.reason}: {why.sentence}", warning=True),))
+
+
+def _overdue(seen: Observed, record: Record) -> Why | None:
+    active, pending = seen.intent.active_deadline_seconds, seen.intent.pending_deadline_seconds
+    if active is not None and record.start_time is not None and _past(seen, record.start_time, active):
+        return Why("DeadlineExceeded", f"not finished within {active} s (activeDeadlineSeconds)")
+    live = record.live
+    if pending is None or live is None or live.start is not None or not _past(seen, live.created, pending):
+        return None
+    waits = waiting_for(seen)
+    if waits is None:
+        return Why("DeadlineExceeded", f"no pod ran within {pending} s (pendingDeadlineSeconds)")
+    return replace(waits, message=f"{waits.message} (no pod ran within {pending} s)")
+
+
+def _past(seen: Observed, since: datetime, seconds: float) -> bool:
+    return seen.now >= since + timedelta(seconds=seconds)
+
+
+def _noted(seen: Observed, record: Record, live: Attempt) -> tuple[Record, tuple[Happening, ...], float | None]:
+    """With the Job's uid, the start, the newest checkpoint and progress; seconds until more progress may be noted."""
+    job, pods = seen.job(live), seen.pods_of(live)
+    started = live.start or min((pod.started for pod in pods if pod.started is not None), default=None)
+    uid = job.uid if job is not None and job.ours else live.job_uid
+    checkpoint = live.checkpoint
+    if seen.report is not None and seen.report.attempt == live.number:
+        checkpoint = seen.report.tunebird.checkpoint or checkpoint
+    progress, wait = noted_progress(record.progress, seen.report, live.number, seen.now)
+    attempt = replace(live, start=started, job_uid=uid, checkpoint=checkpoint)
+    after = replace(record, progress=progress).with_attempt(attempt)
+    news = (
+        () if checkpoint == live.checkpoint else (Happening("CheckpointSaved", f"Attempt {live.number}: {checkpoint}"),)
+    )
+    return after, news, wait
+
+
+def _steps(seen: Observed, live: Attempt) -> tuple[Start | Stop, ...]:
+    job = seen.job(live)
+    if job is None:
+        return () if seen.busy or live.job_uid else (Start(live.number),)
+    if seen.intent.suspend and job.ours and not job.deleting:
+        return (Stop(job.name, job.uid),)
+    return ()
+
+
+# --- between attempts and after the end -------------------------------------------------------------------------------
+
+
+def _between_attempts(seen: Observed, record: Record) -> Decision:
+    last = record.last
+    if seen.intent.suspend:
+        news = (Happening("Suspended", "The job holds until spec.suspend is false"),) if record.start_time else ()
+        return Decision(replace(record, start_time=None), (), news)
+    overdue = _overdue(seen, record)
+    if overdue is not None:
+        return _failed(seen, record, overdue)
+    if seen.busy:
+        return Decision(record, _stops(seen) if _stuck(seen, last) else (), (), STUCK_SECONDS)
+    wait = _backoff(seen, record)
+    if wait > 0:
+        return Decision(record, (), (), wait)
+    number = 1 if last is None else last.number + 1
+    started = replace(record, start_time=record.start_time or seen.now, plan_hash=record.plan_hash or seen.plan_hash)
+    return Decision(started.with_attempt(Attempt(number, seen.now)), (), _start_news(last, number))
+
+
+def _start_news(last: Attempt | None, number: int) -> tuple[Happening, ...]:
+    if last is None:
+        return (Happening("Planned", "The plan is in status.plan"), Happening("AttemptStarted", f"Attempt {number}"))
+    come = f" from {last.checkpoint}" if last.checkpoint else ""
+    if last.reason == "Suspended":
+        return (Happening("Resumed", f"Attempt {number} goes on{come}"),)
+    return (Happening("Retrying", f"Attempt {number} follows {last.reason}{come}"),)
+
+
+def _stuck(seen: Observed, last: Attempt | None) -> bool:
+    """Whether a Job of the past should have ended by itself long ago."""
+    return last is None or last.end is None or _past(seen, last.end, STUCK_SECONDS)
+
+
+def _stops(seen: Observed) -> tuple[Stop, ...]:
+    return tuple(Stop(job.name, job.uid) for job in seen.jobs if job.ours and not job.finished and not job.deleting)
+
+
+def _backoff(seen: Observed, record: Record) -> float:
+    """Seconds until the next attempt may start: longer after each failure in a row that counted."""
+    last = record.last
+    if last is None or last.end is None or not last.counted or record.restarts == 0:
+        return 0.0
+    pause = min(BACKOFF_LIMIT_SECONDS, BACKOFF_SECONDS * 2.0 ** (record.restarts - 1))
+    return (last.end + timedelta(seconds=pause) - seen.now).total_seconds()
+
+
+def _after_the_end(seen: Observed, record: Record) -> Decision:
+    if seen.intent.retry is not None and not _consumed(record, seen.intent.retry):
+        return _retry(seen, record, seen.intent.retry)
+    stops = _stops(seen)
+    if stops:
+        return Decision(record, stops, (), SLOW_SECONDS)
+    return _expired(seen, record)
+
+
+def _consumed(record: Record, value: str) -> bool:
+    return any(verb.name == "retry" and verb.value == value for verb in record.verbs)
+
+
+def _retry(seen: Observed, record: Record, value: str) -> Decision:
+    noted = record.with_verb(Verb("retry", value, seen.now))
+    number = record.last.number + 1 if record.last is not None else 1
+    if record.outcome is not None and record.outcome.succeeded:
+        return Decision(noted, (), (Happening("VerbIgnored", "retry: the job has succeeded", warning=True),))
+    if value != str(number):
+        message = f"retry {value}: the next attempt is {number}"
+        return Decision(noted, (), (Happening("VerbIgnored", message, warning=True),))
+    again = replace(noted, outcome=None, completion_time=None, cleanup_time=None, start_time=None, restarts=0)
+    return Decision(again, (), (Happening("RetryAccepted", f"Attempt {number} was asked for"),))
+
+
+def _expired(seen: Observed, record: Record) -> Decision:
+    ttl, completed = seen.intent.ttl_seconds, record.completion_time
+    if ttl is None or completed is None or record.cleanup_time is not None:
+        return Decision(record)
+    if not _past(seen, completed, ttl):
+        return Decision(record, (), (), (completed + timedelta(seconds=ttl) - seen.now).total_seconds())
+    left = tuple(Stop(job.name, job.uid) for job in seen.jobs if job.ours and not job.deleting)
+    if left or seen.jobs or seen.pods:
+        return Decision(record, left, (), SLOW_SECONDS)
+    return Decision(replace(record, cleanup_time=seen.now))
+
+
+# --- why nothing runs yet, and when to look again ---------------------------------------------------------------------
+
+
+def waiting_for(seen: Observed) -> Why | None:
+    """What the live attempt waits for before its container runs; None: it runs, or nothing is known to be wrong."""
+    live = seen.record.live
+    if live is None or live.start is not None:
+        return None
+    job, pods = seen.job(live), seen.pods_of(live)
+    if job is not None and not job.ours:
+        return Why("NameTaken", f"Job {job.name} belongs to somebody else")
+    if job is None:
+        old = next((pod.name for pod in seen.pods if not pod.terminal), None)
+        return None if old is None else Why("PodTerminating", f"pod {old} of an earlier attempt has not ended")
+    if pods:
+        return next((pod.waiting for pod in pods if pod.waiting is not None), None)
+    slow = _past(seen, job.created, SLOW_SECONDS)
+    return Why("PodsNotCreated", f"Job {job.name} has no pod yet") if slow else None
+
+
+def _slow_wait(seen: Observed, live: Attempt) -> float | None:
+    job = seen.job(live)
+    if job is None or seen.pods_of(live):
+        return SLOW_SECONDS if job is None else None
+    return max(0.5, (job.created + timedelta(seconds=SLOW_SECONDS) - seen.now).total_seconds())
+
+
+def _deadline_wait(seen: Observed, record: Record) -> float | None:
+    limits: list[tuple[datetime | None, int | None]] = [(record.start_time, seen.intent.active_deadline_seconds)]
+    live = record.live
+    if live is not None and live.start is None:
+        limits.append((live.created, seen.intent.pending_deadline_seconds))
+    waits = [
+        (since + timedelta(seconds=limit) - seen.now).total_seconds()
+        for since, limit in limits
+        if since is not None and limit is not None
+    ]
+    return min(waits, default=None)
+
+
+def _soonest(*waits: float | None) -> float | None:
+    return min((wait for wait in waits if wait is not None), default=None)

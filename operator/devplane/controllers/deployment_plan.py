@@ -103,6 +103,11 @@ def _share(value: int | str, replicas: int, *, up: bool) -> int:
     return -(-hundredths // 100) if up else hundredths // 100
 
 
+def new_name(deployment: Mapping[str, Any]) -> str:
+    """What a ReplicaSet of the present template is called."""
+    return f"{name_of(deployment)}-{template_hash(deployment['spec']['template'])}"
+
+
 def revision_of(replica_set: Mapping[str, Any]) -> int:
     return int((replica_set["metadata"].get("annotations") or {}).get(REVISION, "0"))
 
@@ -273,18 +278,17 @@ def _progressing(seen: Seen, status: Obj, when: datetime) -> list[Obj]:
     if seen.deployment["spec"].get("paused"):
         return [_condition(seen, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", when)]
     before = condition(seen.deployment, "Progressing")
-    if seen.new is None:
-        return [before] if before is not None else []
-    name = name_of(seen.new)
-    if _is_complete(seen, status):
+    name = name_of(seen.new) if seen.new is not None else new_name(seen.deployment)
+    if seen.new is not None and _is_complete(seen, status):
         said = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
         return [_condition(seen, "Progressing", *said, when)]
     if before is not None and _is_over(before, status, name):
         return [before]
     if before is None or name not in (before.get("message") or ""):
-        return [
-            _condition(seen, "Progressing", "True", "NewReplicaSetCreated", f'Created new replica set "{name}"', when)
-        ]
+        said = ("True", "FoundNewReplicaSet", f'Found new replica set "{name}"')
+        if seen.new is None:
+            said = ("True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
+        return [_condition(seen, "Progressing", *said, when)]
     if _has_progressed(seen, status):
         said = ("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
         fresh = _condition(seen, "Progressing", *said, when)

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from devplane.kubelet import probes
 from devplane.kubelet.environment import ConfigError
-from devplane.kubelet.process import Command, ContainerProcess, Exit, StartError
+from devplane.kubelet.process import LAST_WAIT, Command, ContainerProcess, Exit, StartError
 from devplane.kubelet.status import EPOCH, LOST, LOST_MESSAGE, ContainerView, Running, Terminated, Waiting, duration
 from devplane.objects import Obj, now
 
@@ -218,6 +218,7 @@ class Container:
             return await process.wait()
         except asyncio.CancelledError:
             process.kill()
+            await asyncio.wait({asyncio.create_task(process.wait())}, timeout=LAST_WAIT)
             raise
         finally:
             post_start.cancel()

@@ -163,4 +163,5 @@ async def execute(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, timeo
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
+            await asyncio.wait({asyncio.create_task(process.communicate())}, timeout=1)
     return process.returncode or 0, output[:OUTPUT_LIMIT].decode(errors="replace")

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+LAST_WAIT = 5.0
 SHIM = Path(__file__).with_name("shim.py")
 
 
@@ -68,6 +69,7 @@ class ContainerProcess:
             report = await _report(shim)
         except asyncio.CancelledError:
             shim.stdin.close()
+            await asyncio.wait({asyncio.create_task(shim.wait())}, timeout=LAST_WAIT)
             raise
         if report is None or "error" in report:
             await shim.wait()

@@ -1,0 +1,56 @@
+"""Real processes for tests: a devplane, and operators that speak to it. Each ends with its context."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PYTHONPATH = f"{ROOT / 'operator'}{os.pathsep}{ROOT / 'tests'}"
+
+
+def until(found: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+    """Look again and again until it is so; fail when it never is."""
+    deadline = time.monotonic() + seconds
+    while not found():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
+        time.sleep(0.05)
+
+
+@contextmanager
+def process(module: str, *args: str, log: Path, **env: str) -> Iterator[subprocess.Popen[bytes]]:
+    """`python -m module`; it is asked to end, and killed if it doesn't."""
+    environ = {**os.environ, "PYTHONPATH": PYTHONPATH, **env}
+    with log.open("ab") as out:
+        started = subprocess.Popen([sys.executable, "-m", module, *args], stdout=out, stderr=out, env=environ, cwd=ROOT)
+    try:
+        yield started
+    finally:
+        started.terminate()
+        try:
+            started.wait(20)
+        except subprocess.TimeoutExpired:
+            started.kill()
+            started.wait()
+
+
+@contextmanager
+def devplane(folder: Path) -> Iterator[Path]:
+    """A control plane of its own; gives the kubeconfig."""
+    log = folder / "devplane.log"
+    with process("devplane", "serve", "--data-dir", str(folder / "data"), log=log):
+        until(lambda: log.exists() and _ready(log) is not None, "devplane is ready")
+        ready = _ready(log)
+        assert ready is not None
+        yield Path(ready["kubeconfig"])
+
+
+def _ready(log: Path) -> dict[str, str] | None:
+    lines = log.read_text().splitlines()
+    return next((json.loads(line) for line in lines if line.startswith('{"ready"')), None)

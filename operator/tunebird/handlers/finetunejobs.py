@@ -6,8 +6,7 @@ from typing import Any
 
 import kopf
 
-from tunebird.handlers.verbs import pending
-from tunebird.kube.conditions import conditions_of, is_true
+from tunebird.finetune.observe import finished
 from tunebird.kube.meta import FINE_TUNE_JOB, GROUP, VERSION, Key
 
 STOP_SECONDS = 10  # for a pass under way, before it is cancelled
@@ -23,10 +22,8 @@ def register(registry: kopf.OperatorRegistry) -> None:
 
 
 def unfinished(body: kopf.Body, **_: Any) -> bool:
-    """Whether there is work left: no verdict yet, or a verb (`retry`) that was not answered."""
-    conditions = conditions_of(body.get("status") or {})
-    finished = is_true(conditions, "Succeeded") or is_true(conditions, "Failed")
-    return not finished or pending(body)
+    """Whether there is work left: no verdict yet, a verb (`retry`) that was not answered, or children to delete."""
+    return not finished(body)
 
 
 async def finetunejob(

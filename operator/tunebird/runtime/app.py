@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -37,6 +38,7 @@ class App:
     children: ChildrenCache
     reports: ReportStore
     seen: Seen = field(default_factory=Seen)
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     def child_seen(self, kind: Kind, manifest: Manifest, *, gone: bool) -> None:
         """Remember a child and wake whoever owns it."""

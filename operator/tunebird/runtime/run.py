@@ -154,8 +154,7 @@ class Operator:
     async def _watch(self, app: App, holding: asyncio.Task[None]) -> None:
         """Run kopf until it ends by a signal, or until the Lease is lost."""
         namespaces = self._config.watch_namespaces
-        stopping = asyncio.Event()
-        holding.add_done_callback(lambda _: stopping.set())
+        holding.add_done_callback(lambda _: app.stopping.set())
         await kopf.operator(
             registry=self._registry,
             settings=kopf_settings.settings(),
@@ -163,7 +162,7 @@ class Operator:
             clusterwide=not namespaces,
             namespaces=namespaces,
             standalone=True,
-            stop_flag=stopping,
+            stop_flag=app.stopping,
         )
         if holding.done():
             holding.result()

@@ -56,6 +56,7 @@ VALIDATES = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): cluster.validate_binding,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): cluster.validate_binding,
     ("policy/v1", "PodDisruptionBudget"): workloads.validate_budget,
+    ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.validate_definition,
 }
 NAMES = {
     ("v1", "Namespace"): metadata.label,

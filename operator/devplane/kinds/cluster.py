@@ -124,3 +124,10 @@ def _subject(subject: Obj, path: str, binding: Obj) -> Iterator[Cause]:
         and binding.get("kind") != "RoleBinding"
     ):
         yield Cause.required(f"{path}.namespace")
+
+
+def validate_definition(new: Obj, _: Obj | None) -> list[Cause]:
+    """The schemas of a CustomResourceDefinition. Read late: rules need an engine that most writes never do."""
+    from devplane.crd_rules import validate_crd
+
+    return validate_crd(new)

@@ -11,7 +11,7 @@ from typing import assert_never
 
 from tunebird.api.jobstatus import Artifact
 from tunebird.finetune.progress import noted_progress
-from tunebird.finetune.reasons import SIGNALS, Exit, Then, Why, why_exited
+from tunebird.finetune.reasons import REASONS, SIGNALS, Exit, Then, Why, why_exited
 from tunebird.finetune.state import (
     Attempt,
     Decision,
@@ -67,18 +67,22 @@ class _Ending:
 
 def _during(seen: Observed, record: Record, live: Attempt) -> Decision:
     ending = _ending(seen, live)
+    overdue = _overdue(seen, record)
+    if overdue is not None and not _conclusive(ending):
+        ending = _Ending(overdue, seen.now)
     if ending is not None:
         return _ended(seen, record, live, ending)
-    overdue = _overdue(seen, record)
-    if overdue is not None:
-        closed = replace(live, end=seen.now, reason=overdue.reason, message=overdue.sentence)
-        return _failed(seen, record.with_attempt(closed), overdue)
     noted, news, wait = _noted(seen, record, live)
     if noted != record:
         return Decision(noted, (), news)
     return Decision(
         record, _steps(seen, live), (), _soonest(wait, _deadline_wait(seen, record), _slow_wait(seen, live))
     )
+
+
+def _conclusive(ending: _Ending | None) -> bool:
+    """Whether the trainer came to an end of its own, which a deadline doesn't change any more."""
+    return ending is not None and (ending.why is None or ending.why.then is Then.FAIL)
 
 
 def _ending(seen: Observed, live: Attempt) -> _Ending | None:
@@ -139,31 +143,32 @@ def _lost_pod(seen: Observed, job: JobSeen) -> _Ending | None:
 
 
 def _ended(seen: Observed, record: Record, live: Attempt, ending: _Ending) -> Decision:
+    """The attempt is closed; whether another follows or the job fails is seen between attempts."""
     checkpoint = ending.checkpoint or live.checkpoint
     closed = replace(live, end=ending.end, exit_code=ending.exit_code, checkpoint=checkpoint)
     if ending.why is None:
         return _succeeded(seen, record, closed, ending.artifact)
     why = ending.why
     closed = replace(closed, reason=why.reason, message=why.sentence)
+    told = f"Attempt {live.number}: {why.reason}: {why.sentence}"
     match why.then:
         case Then.FAIL | Then.WAIT:
-            return _failed(seen, record.with_attempt(closed), why)
+            return Decision(record.with_attempt(closed), (), (Happening("AttemptFailed", told, warning=True),))
         case Then.RETRY_FREE:
-            news = Happening(why.reason, f"Attempt {live.number}: {why.sentence}")
-            return Decision(record.with_attempt(closed), (), (news,))
+            return Decision(record.with_attempt(closed), (), (Happening("AttemptStopped", told),))
         case Then.RETRY:
-            return _counted(seen, record, closed, why)
+            after = _counted(seen, record, closed)
+            return Decision(after, (), (Happening("AttemptFailed", told, warning=True),))
         case _ as unreachable:
             assert_never(unreachable)
 
 
-def _counted(seen: Observed, record: Record, closed: Attempt, why: Why) -> Decision:
-    if record.restarts >= seen.intent.max_restarts:
-        times = f" (after {record.restarts} restarts)" if record.restarts else ""
-        return _failed(seen, record.with_attempt(closed), replace(why, message=f"{why.message}{times}"))
-    after = replace(record, restarts=record.restarts + 1).with_attempt(replace(closed, counted=True))
-    message = f"Attempt {closed.number} failed ({why.reason}): {why.sentence}"
-    return Decision(after, (), (Happening("AttemptFailed", message, warning=True),))
+def _counted(seen: Observed, record: Record, closed: Attempt) -> Record:
+    """With the restart counted, or the attempt as the last one where none is left."""
+    if record.restarts < seen.intent.max_restarts:
+        return replace(record, restarts=record.restarts + 1).with_attempt(replace(closed, counted=True))
+    times = f" (after {record.restarts} restarts)" if record.restarts else ""
+    return record.with_attempt(replace(closed, message=f"{closed.message}{times}"))
 
 
 def _succeeded(seen: Observed, record: Record, closed: Attempt, artifact: Artifact | None) -> Decision:
@@ -172,11 +177,6 @@ def _succeeded(seen: Observed, record: Record, closed: Attempt, artifact: Artifa
     done = record.with_attempt(replace(closed, reason="Succeeded", message=""))
     after = replace(done, outcome=outcome, artifact=artifact, completion_time=seen.now)
     return Decision(after, (), (Happening("Succeeded", outcome.message),))
-
-
-def _failed(seen: Observed, record: Record, why: Why) -> Decision:
-    after = replace(record, outcome=Outcome(False, why.reason, why.sentence), completion_time=seen.now)
-    return Decision(after, (), (Happening("Failed", f"{why.reason}: {why.sentence}", warning=True),))
 
 
 def _overdue(seen: Observed, record: Record) -> Why | None:
@@ -227,20 +227,44 @@ def _steps(seen: Observed, live: Attempt) -> tuple[Start | Stop, ...]:
 
 def _between_attempts(seen: Observed, record: Record) -> Decision:
     last = record.last
+    final = _final(seen, record)
+    if final is not None:
+        return _failed(seen, record, final)
     if seen.intent.suspend:
         news = (Happening("Suspended", "The job holds until spec.suspend is false"),) if record.start_time else ()
         return Decision(replace(record, start_time=None), (), news)
-    overdue = _overdue(seen, record)
-    if overdue is not None:
-        return _failed(seen, record, overdue)
     if seen.busy:
         return Decision(record, _stops(seen) if _stuck(seen, last) else (), (), STUCK_SECONDS)
     wait = _backoff(seen, record)
     if wait > 0:
         return Decision(record, (), (), wait)
-    number = 1 if last is None else last.number + 1
+    number = _next_number(record)
     started = replace(record, start_time=record.start_time or seen.now, plan_hash=record.plan_hash or seen.plan_hash)
     return Decision(started.with_attempt(Attempt(number, seen.now)), (), _start_news(last, number))
+
+
+def _final(seen: Observed, record: Record) -> Outcome | None:
+    """The failure after which there is no further attempt, unless `retry` asked for one."""
+    last = record.last
+    if last is not None and not last.counted and not _retried(record, last):
+        then = REASONS[last.reason].then if last.reason in REASONS else Then.RETRY_FREE
+        if then is not Then.RETRY_FREE:
+            return Outcome(False, last.reason, last.message)
+    overdue = _overdue(seen, record)
+    return Outcome(False, overdue.reason, overdue.sentence) if overdue is not None else None
+
+
+def _retried(record: Record, last: Attempt) -> bool:
+    return any(verb.name == "retry" and verb.value == str(last.number + 1) for verb in record.verbs)
+
+
+def _failed(seen: Observed, record: Record, outcome: Outcome) -> Decision:
+    """Failed, once no Job is left that could go on by itself: a failed job needs no loop any more."""
+    stops = _stops(seen)
+    if stops:
+        return Decision(record, stops, (), SLOW_SECONDS)
+    news = Happening("Failed", f"{outcome.reason}: {outcome.message}", warning=True)
+    return Decision(replace(record, outcome=outcome, completion_time=seen.now), (), (news,))
 
 
 def _start_news(last: Attempt | None, number: int) -> tuple[Happening, ...]:
@@ -271,21 +295,25 @@ def _backoff(seen: Observed, record: Record) -> float:
 
 
 def _after_the_end(seen: Observed, record: Record) -> Decision:
-    if seen.intent.retry is not None and not _consumed(record, seen.intent.retry):
-        return _retry(seen, record, seen.intent.retry)
-    stops = _stops(seen)
-    if stops:
-        return Decision(record, stops, (), SLOW_SECONDS)
+    if unanswered(record, seen.intent.retry):
+        return _retry(seen, record, seen.intent.retry or "")
     return _expired(seen, record)
 
 
-def _consumed(record: Record, value: str) -> bool:
-    return any(verb.name == "retry" and verb.value == value for verb in record.verbs)
+def unanswered(record: Record, retry: str | None) -> bool:
+    """Whether the verb `retry` of an ended job needs an answer; one for an attempt that is still to come does not."""
+    if retry is None or any(verb.name == "retry" and verb.value == retry for verb in record.verbs):
+        return False
+    return not (retry.isdecimal() and int(retry) > _next_number(record))
+
+
+def _next_number(record: Record) -> int:
+    return record.last.number + 1 if record.last is not None else 1
 
 
 def _retry(seen: Observed, record: Record, value: str) -> Decision:
     noted = record.with_verb(Verb("retry", value, seen.now))
-    number = record.last.number + 1 if record.last is not None else 1
+    number = _next_number(record)
     if record.outcome is not None and record.outcome.succeeded:
         return Decision(noted, (), (Happening("VerbIgnored", "retry: the job has succeeded", warning=True),))
     if value != str(number):

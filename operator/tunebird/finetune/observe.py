@@ -13,6 +13,7 @@ from tunebird.api.base import problems
 from tunebird.api.finetunejob import FineTuneJob
 from tunebird.api.jobstatus import Artifact, ArtifactForm, FineTuneJobStatus, Servable
 from tunebird.api.reports import ArtifactResult, Report, Termination
+from tunebird.finetune.decide import unanswered
 from tunebird.finetune.limits import refusals
 from tunebird.finetune.manifests import child_name
 from tunebird.finetune.merge import CONTAINER
@@ -147,6 +148,21 @@ def record_of(manifest: Manifest) -> Record:
         plan_hash=status.plan.hash if status.plan is not None else "",
         refused=stalled.message if stalled is not None and stalled.reason == "InvalidSpec" else "",
     )
+
+
+def finished(body: Manifest) -> bool:
+    """Whether nothing is left to do for a job as it is now: it needs no loop and no finalizer.
+
+    Pure, for `when=` of handlers: ended, its generation seen, the verb answered, children deleted where a TTL says so.
+    """
+    record, saved = record_of(body), body.get("status") or {}
+    if record.outcome is None or saved.get("observedGeneration") != body["metadata"].get("generation"):
+        return False
+    retry = (body["metadata"].get("annotations") or {}).get(RETRY)
+    if unanswered(record, retry):
+        return False
+    expires = body["spec"].get("ttlSecondsAfterFinished") is not None
+    return record.cleanup_time is not None or not expires
 
 
 def _outcome(manifest: Manifest) -> Outcome | None:

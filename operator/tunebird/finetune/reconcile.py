@@ -86,20 +86,3 @@ class FineTuneJobs:
 
 def _event(about: Manifest, happening: Happening) -> Event:
     return Event(about, happening.reason, happening.message, "Warning" if happening.warning else "Normal")
-
-
-def finished(body: Manifest) -> bool:
-    """Whether nothing is left to do for a job as it is now: it needs no loop and no finalizer.
-
-    Pure, for `when=` of handlers: ended, its spec seen, the verb consumed, and children deleted where a TTL says so.
-    """
-    from tunebird.finetune.observe import RETRY, record_of
-
-    record, saved = record_of(body), body.get("status") or {}
-    if record.outcome is None or saved.get("observedGeneration") != body["metadata"].get("generation"):
-        return False
-    retry = (body["metadata"].get("annotations") or {}).get(RETRY)
-    if retry is not None and not any(verb.name == "retry" and verb.value == retry for verb in record.verbs):
-        return False
-    expires = body["spec"].get("ttlSecondsAfterFinished") is not None
-    return record.cleanup_time is not None or not expires

@@ -22,8 +22,11 @@ def register(registry: kopf.OperatorRegistry) -> None:
 
 
 def unfinished(body: kopf.Body, **_: Any) -> bool:
-    """Whether there is work left: no verdict yet, a verb (`retry`) that was not answered, or children to delete."""
-    return not finished(body)
+    """Whether there is work left for the job as it is now; a status that nobody can read is work."""
+    try:
+        return not finished(body)
+    except ValueError:
+        return True
 
 
 async def finetunejob(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import Any
 
@@ -29,10 +30,9 @@ def job(name: str) -> dict[str, Any]:
 
 
 def finish(cluster: Cluster, name: str) -> None:
-    patch = (
-        '{"status": {"conditions": [{"type": "Succeeded", "status": "True", "reason": "Done", "message": "",'
-        ' "lastTransitionTime": "2026-01-01T12:00:00Z"}]}}'
-    )
+    condition = {"type": "Succeeded", "status": "True", "reason": "Done", "message": "", "observedGeneration": 1}
+    moment = {"lastTransitionTime": "2026-01-01T12:00:00Z"}
+    patch = json.dumps({"status": {"observedGeneration": 1, "conditions": [{**condition, **moment}]}})
     cluster.kubectl("patch", "ftj", name, "-n", "ml", "--subresource=status", "--type=merge", "-p", patch)
 
 
@@ -60,7 +60,7 @@ def test_new_object_gets_a_pass_within_a_second_and_a_changed_one_another(cluste
 def test_kopf_writes_its_finalizer_and_nothing_else(cluster: Cluster) -> None:
     with cluster.operator() as operator:
         made = job("clean")
-        cluster.kubectl("create", "-f", "-", stdin=_json(made))
+        cluster.kubectl("create", "-f", "-", stdin=json.dumps(made))
         until(lambda: passed(operator, "clean") > 0, "the first pass")
         until(lambda: finalizers(cluster, "clean") == ["tunebird.dev/loop"], "the finalizer")
         live = cluster.get("ftj", "clean", "-n", "ml")
@@ -143,9 +143,3 @@ def _kubectl_seconds(cluster: Cluster) -> float:
     began = time.monotonic()
     cluster.kubectl("get", "ns", "ml")
     return time.monotonic() - began
-
-
-def _json(manifest: dict[str, Any]) -> str:
-    import json
-
-    return json.dumps(manifest)

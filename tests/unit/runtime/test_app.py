@@ -38,11 +38,18 @@ class World:
 
 def job(*, status: dict[str, Any] | None = None, **metadata: Any) -> dict[str, Any]:
     base = {"name": "j", "namespace": "ml", "uid": "job-uid", "generation": 1}
-    return {"metadata": {**base, **metadata}, "status": status or {}}
+    return {"metadata": {**base, **metadata}, "spec": {}, "status": status or {}}
 
 
 def condition(kind: str, status: str) -> dict[str, Any]:
-    return {"type": kind, "status": status, "reason": "R", "lastTransitionTime": "2026-01-01T12:00:00Z"}
+    return {
+        "type": kind,
+        "status": status,
+        "reason": "R",
+        "message": "",
+        "lastTransitionTime": "2026-01-01T12:00:00Z",
+        "observedGeneration": 1,
+    }
 
 
 def test_child_wakes_its_owner_and_is_in_the_cache() -> None:
@@ -100,22 +107,13 @@ def test_rollout_is_woken_by_what_people_change() -> None:
     [
         (job(), True),
         (job(status={"conditions": [condition("Succeeded", "Unknown"), condition("Failed", "Unknown")]}), True),
-        (job(status={"conditions": [condition("Succeeded", "True")]}), False),
-        (job(status={"conditions": [condition("Failed", "True")]}), False),
-        (job(status={"conditions": [condition("Failed", "True")]}, annotations={f"{GROUP}/retry": "1"}), True),
-        (
-            job(
-                status={
-                    "conditions": [condition("Failed", "True")],
-                    "consumedVerbs": [{"verb": "retry", "value": "1"}],
-                },
-                annotations={f"{GROUP}/retry": "1"},
-            ),
-            False,
-        ),
+        (job(status={"observedGeneration": 1, "conditions": [condition("Succeeded", "True")]}), False),
+        (job(status={"observedGeneration": 1, "conditions": [condition("Failed", "True")]}), False),
+        (job(status={"observedGeneration": 1, "conditions": [condition("Failed", "True")]}, generation=2), True),
+        (job(status={"observedGeneration": 1, "conditions": "nonsense"}), True),
     ],
 )
-def test_finished_job_has_no_loop_unless_a_verb_is_unanswered(body: dict[str, Any], expected: bool) -> None:
+def test_finished_job_has_no_loop_while_it_stays_as_it_is(body: dict[str, Any], expected: bool) -> None:
     assert unfinished(kopf.Body(body)) is expected
 
 

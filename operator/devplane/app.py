@@ -73,6 +73,7 @@ class Devplane:
         self.credentials: Credentials = credentials(options.data_dir)
         self.store = Store(options.data_dir / "state.sqlite")
         self.api = Api(self.store, Registry(builtin_resources()))
+        self.api.strategies.objects = self.store
         Definitions(self.api)
         self.client = Client(self.api)
         self.tokens = Tokens(self.credentials.signing_key, self.store, self.api.clock)

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from devplane.admission import admit_claim, admit_pod
 from devplane.errors import Cause
 from devplane.resources import Resource
 
 if TYPE_CHECKING:
     from devplane.schemas import Schema
+    from devplane.store import Store
 
 Obj = dict[str, Any]
 
@@ -37,6 +39,7 @@ class Strategies:
 
     def __init__(self, addresses: Addresses) -> None:
         self._addresses = addresses
+        self.objects: Store | None = None
 
     def keeps_status(self, resource: Resource) -> bool:
         """A node's status is the kubelet's, from the first moment."""
@@ -44,12 +47,21 @@ class Strategies:
 
     def prepare(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
         schema.prepare(new, old)
+        if old is None and self.objects is not None:
+            self._admit(resource, new, self.objects)
         if resource.key == "services":
             self._prepare_service(new, old)
         elif resource.key == _CRDS:
             from devplane.crds import complete_definition
 
             complete_definition(new, old)
+
+    @staticmethod
+    def _admit(resource: Resource, new: Obj, objects: Store) -> None:
+        if resource.key == "pods":
+            admit_pod(new, objects.get)
+        elif resource.key == "persistentvolumeclaims":
+            admit_claim(new, objects.items("storageclasses.storage.k8s.io"))
 
     def _prepare_service(self, new: Obj, old: Obj | None) -> None:
         spec = new["spec"]

@@ -12,7 +12,7 @@ import pytest
 
 Obj = dict[str, Any]
 
-DATA = Path(__file__).with_name("jobs-1.33.json")
+DATA = Path(__file__).parents[1] / "recordings" / "08-jobs.json"
 STORIES: dict[str, Obj] = {story["created"]["metadata"]["name"]: story for story in json.loads(DATA.read_text())}
 UID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 SUFFIX = r"-[bcdfghjklmnpqrstvwxz2456789]{5}\b"

@@ -24,6 +24,8 @@ STEPS: list[Any] = [
     {"bake": {"for": "60s"}},
 ]
 
+SETTINGS = ModelRolloutSettings(server_image="tunebird/server:1")
+
 
 def rollout(**spec: Any) -> dict[str, Any]:
     """A ModelRollout whose specification is `spec` over small defaults."""
@@ -43,7 +45,7 @@ def rollout(**spec: Any) -> dict[str, Any]:
 
 
 class FakeProviders:
-    """What the pods of each revision have counted, for every measure alike; a `Missing` or an error stands for trouble."""
+    """What the pods of each revision have counted, for every measure alike; `trouble` comes in its place."""
 
     def __init__(self) -> None:
         self.counts: dict[str, dict[str, list[float]]] = {}
@@ -73,9 +75,7 @@ class Cluster:
     broken: set[str] = field(default_factory=set)
     requests_per_second: float = 20.0
     accepting: bool = True
-    settings: ModelRolloutSettings = field(
-        default_factory=lambda: ModelRolloutSettings(server_image="tunebird/server:1")
-    )
+    settings: ModelRolloutSettings = field(default_factory=lambda: SETTINGS)
 
     def __post_init__(self) -> None:
         self.children = FakeChildren(self.kube)
@@ -192,8 +192,10 @@ class Cluster:
             count = self.providers.counts.setdefault(name, {}).setdefault(pod["metadata"]["name"], [0, 0])
             arrived = requests / len(pods) + self._rest.get(pod["metadata"]["name"], 0)
             self._rest[pod["metadata"]["name"]] = arrived % 1
+            failed = int(arrived) * self.failing.get(digest, 0.0) + self._rest.get(f"{pod['metadata']['name']}/bad", 0)
+            self._rest[f"{pod['metadata']['name']}/bad"] = failed % 1
             count[1] += int(arrived)
-            count[0] = round(count[1] * self.failing.get(digest, 0.0))
+            count[0] += int(failed)
 
     def _act_on(self, deployment: dict[str, Any]) -> None:
         name, wanted = deployment["metadata"]["name"], deployment["spec"]["replicas"]

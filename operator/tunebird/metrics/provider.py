@@ -75,9 +75,10 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Cumulative failures and events by source."""
+    """Cumulative failures and events by source; `lacking` is why some source is not among them."""
 
     by_source: tuple[Count, ...]
+    lacking: Missing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,10 +101,9 @@ Reading = Counts | Value | Missing
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """The answer to a `Query`: a reading for each measure by name. `partial` are the sources that did not answer."""
+    """The answer to a `Query`: a reading for each measure by name."""
 
     readings: dict[str, Reading] = field(default_factory=dict)
-    partial: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

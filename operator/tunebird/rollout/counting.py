@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunebird.metrics.provider import Count, Counts, Lack, Missing, Reading, Sample, Value
-from tunebird.rollout.evidence import Tally, Test, advanced, begun
+from tunebird.rollout.evidence import Tally, Test, advanced, again, begun
 from tunebird.rollout.plan import Limit, Plan, Sli
 from tunebird.rollout.progress import Baseline, Evidence, Measured, PodBaseline
 
@@ -69,7 +69,7 @@ def measured(before: Measured, plan: Plan, arms: Arms, seen: Round) -> Measured:
 def restarted(before: Measured) -> Measured:
     """The same counts with detectors that begin anew: after an outage, or when a person resumes after a breach."""
     evidence = tuple(
-        replace(item, detector=replace(begun(item.canary, item.stable), spent=item.detector.spent))
+        replace(item, detector=again(item.detector, item.canary, item.stable)) if item.detector.starts else item
         for item in before.evidence
     )
     return replace(before, evidence=evidence)
@@ -173,6 +173,8 @@ def _noted(found: Evidence, canary: Reading, reset: str, time: datetime) -> Evid
             return replace(found, reason=str(lack), message=message)
         case Value(number):
             return replace(found, value=number, fresh=time, reason="", message="")
+        case Counts(lacking=Missing(lack, message)):
+            return replace(found, reason=str(lack), message=message)
         case Counts():
             return replace(found, fresh=time, reason="", message="")
 

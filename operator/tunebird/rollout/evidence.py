@@ -19,6 +19,8 @@ PRIOR_A, PRIOR_B = 0.5, 2.0
 
 FIRST_SHARE = 0.3  # of α: the process that begins with the traffic
 PLANNED_SHARE = 0.6  # spent evenly over the planned time
+LATE_SHARE = 0.01  # of what is left, for each process after the planned time
+LEAST_WEIGHT = 1e-9
 EVENTS_BETWEEN_STARTS = 10
 MOST_STARTS = 16
 
@@ -37,7 +39,8 @@ class Tally(NamedTuple):
 
     @property
     def good(self) -> float:
-        return self.total - self.failures
+        """Never below zero: a scrape may see a failure before the event that it belongs to."""
+        return max(0, self.total - self.failures)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,24 +83,32 @@ def begun(canary: Tally, stable: Tally) -> Detector:
     return Detector((Start(FIRST_SHARE, canary, stable),), FIRST_SHARE)
 
 
+def again(detector: Detector, canary: Tally, stable: Tally) -> Detector:
+    """Only one process, which starts here with half of the α that is left; what was before is forgotten."""
+    weight = max(LEAST_WEIGHT, (1 - detector.spent) / 2)
+    return replace(detector, starts=(Start(weight, canary, stable),), spent=detector.spent + weight)
+
+
 def advanced(detector: Detector, test: Test, canary: Tally, stable: Tally, seconds: float) -> Detector:
     """With one more process if it is time for one; of too many the least promising is dropped, which costs power only.
 
     `seconds` is the time of traffic so far.
     """
     newest = detector.starts[-1]
-    if canary.total - newest.canary.total < EVENTS_BETWEEN_STARTS:
-        return detector
     weight = _share(detector, test, seconds)
+    if weight < LEAST_WEIGHT or canary.total - newest.canary.total < EVENTS_BETWEEN_STARTS:
+        return detector
     starts = (*_promising(detector.starts, test, canary), Start(weight, canary, stable))
     return replace(detector, starts=starts, spent=detector.spent + weight, seconds=seconds)
 
 
 def _share(detector: Detector, test: Test, seconds: float) -> float:
-    """α for a new process: in proportion to the planned time since the last; after it, a hundredth of what is left."""
-    planned = PLANNED_SHARE * max(0.0, min(seconds, test.planned_seconds) - detector.seconds) / test.planned_seconds
-    rest = 1 - FIRST_SHARE - PLANNED_SHARE if seconds <= test.planned_seconds else 1 - detector.spent
-    return min(planned, max(0.0, 1 - detector.spent)) or 0.01 * max(0.0, rest)
+    """α for a new process: in proportion to the planned time since the last; after that time, a part of what is left."""
+    elapsed = min(seconds, test.planned_seconds)
+    share = PLANNED_SHARE * max(0.0, elapsed - detector.seconds) / test.planned_seconds
+    reserved = PLANNED_SHARE * (1 - elapsed / test.planned_seconds)
+    unspent = max(0.0, 1 - detector.spent)
+    return min(share, unspent) if share > 0 else LATE_SHARE * max(0.0, unspent - reserved)
 
 
 def _promising(starts: tuple[Start, ...], test: Test, canary: Tally) -> tuple[Start, ...]:

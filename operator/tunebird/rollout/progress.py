@@ -97,7 +97,7 @@ class Retiring:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one SLI. `reason`: why the newest sample is missing; `step_base`: the tally when the step began."""
+    """What is known of one SLI. `reason`: why the newest sample is missing; `step_base`: that when the step began."""
 
     sli: str
     canary: Tally = NOTHING

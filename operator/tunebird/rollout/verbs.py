@@ -47,12 +47,12 @@ def _answered(turn: Turn, verb: Verb) -> Turn:
 
 def _misread(turn: Turn, verb: Verb) -> str:
     """Why the value is mistyped or stale, or nothing. `abort` and `pause` hold for any step of the rollout: they must
-    never come too late."""
+    never come too late. A third part, ``3/2/again``, is free: it makes the same verb in the same step a new one."""
     number, index = turn.progress.number, turn.progress.step.index if turn.progress.step else 0
     current = f"{number}/{index}"
     if verb.name not in _ANSWERS:
         return f"there is no such verb; use {', '.join(VERBS)}"
-    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,4})", verb.value)
+    match = re.fullmatch(r"([0-9]{1,9})/([0-9]{1,4})(/[-.A-Za-z0-9]{1,40})?", verb.value)
     if match is None:
         return f'write "<rollout>/<step>", now "{current}"'
     if int(match[1]) != number:

@@ -1,4 +1,4 @@
-"""Runs of the recipe in processes that are forked from one that has the libraries loaded: a second each instead of ten. A
+"""Runs of the recipe in processes forked from one that has the libraries loaded: a second each instead of ten. A
 run can be told to die like under `kill -9` at the n-th thing it does to the file system."""
 
 from __future__ import annotations

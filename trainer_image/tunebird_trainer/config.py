@@ -303,7 +303,8 @@ def _path(steps: list[str | int]) -> str:
 def _kinds(kind: type) -> list[type]:
     """The dataclass and every one below it."""
     hints = typing.get_type_hints(kind).values()
-    parts = [part for hint in hints for part in (hint, *typing.get_args(hint)) if dataclasses.is_dataclass(part)]
+    parts = [part for hint in hints for part in (hint, *typing.get_args(hint)) if isinstance(part, type)]
+    parts = [part for part in parts if dataclasses.is_dataclass(part)]
     return [kind, *(each for part in parts for each in _kinds(part))]
 
 

@@ -19,7 +19,6 @@ from tunebird_trainer.sources import fetch_dataset
 from tunebird_trainer.storage import digest_of, file_digest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from tunebird_trainer.config import Config, Dataset
@@ -30,6 +29,7 @@ _SHOWN = 5  # bad rows named in a message; all are counted
 @dataclass(frozen=True, slots=True)
 class Example:
     where: str
+    dataset: str
     messages: tuple[Message, ...]
     key: str  # digest of the content: the same conversation has the same key wherever it lies
 
@@ -78,13 +78,13 @@ def prepare(config: Config, tokenizer: Any) -> Prepared:
     mixed = _mixed(loaded, config)
     held_out, kept = _split(mixed, config.validation.percent, config.training.seed)
     template = masks.Template.of(tokenizer)
-    train, too_long = _tokenized(kept, template, config)
-    validation, also_too_long = _tokenized(held_out, template, config)
+    train, refused = _tokenized(kept, template, config)
+    validation, also_refused = _tokenized(held_out, template, config)
     if not train:
         raise Failure(
             Reason.INVALID_DATASET, f"no row is left to train on: {_told(loaded)}; add data or relax preparation"
         )
-    counts = _with_too_long(loaded, too_long + also_too_long)
+    counts = _with_refused(loaded, refused + also_refused)
     prompts = tuple(_opening(example.messages) for example in (held_out or kept)[:3])
     return Prepared(train, validation, counts, prompts, _digest(train, validation))
 
@@ -101,7 +101,7 @@ def _load(dataset: Dataset, config: Config) -> _Loaded:
     path = fetch_dataset(dataset)
     rows = list(read(path, dataset.name))
     chosen = _format(dataset, rows)
-    examples, invalid = _checked(rows, chosen)
+    examples, invalid = _checked(dataset, rows, chosen)
     if invalid and config.preparation.on_invalid is OnInvalid.FAIL:
         raise _invalid(dataset, invalid, len(rows))
     for sentence in invalid[:_SHOWN]:
@@ -137,14 +137,14 @@ def _format(dataset: Dataset, rows: list[Row]) -> Format:
     return found
 
 
-def _checked(rows: list[Row], chosen: Format) -> tuple[list[Example], list[str]]:
+def _checked(dataset: Dataset, rows: list[Row], chosen: Format) -> tuple[list[Example], list[str]]:
     examples, invalid = [], []
     for row in rows:
         try:
             if row.error:
                 raise InvalidRow(row.error)
             messages = conversation(row.value, chosen)
-            examples.append(Example(row.where, messages, _key(messages)))
+            examples.append(Example(row.where, dataset.name, messages, _key(messages)))
         except InvalidRow as error:
             invalid.append(f"{row.where} {error}")
     return examples, invalid
@@ -224,20 +224,20 @@ def _split(examples: list[Example], percent: float, seed: int) -> tuple[list[Exa
 
 def _tokenized(
     examples: list[Example], template: masks.Template, config: Config
-) -> tuple[tuple[masks.Sequence, ...], Counter[str]]:
+) -> tuple[tuple[masks.Sequence, ...], Counter[tuple[str, str]]]:
     done: list[masks.Sequence] = []
-    too_long: Counter[str] = Counter()
+    refused: Counter[tuple[str, str]] = Counter()
     for example in examples:
-        for sequence in _sequences(example, template, config):
-            fitting = _fitted(sequence, example, config)
-            if fitting is None:
-                too_long[example.where.split("/")[0]] += 1
-            else:
-                done.append(fitting)
-    return tuple(done), too_long
+        sequences = _sequences(example, template, config)
+        fitting = [fit for sequence in sequences if (fit := _fitted(sequence, example, config))]
+        done += fitting
+        refused[example.dataset, "invalid"] += not sequences
+        refused[example.dataset, "too long"] += len(sequences) - len(fitting)
+    return tuple(done), refused
 
 
-def _sequences(example: Example, template: masks.Template, config: Config) -> Iterable[masks.Sequence]:
+def _sequences(example: Example, template: masks.Template, config: Config) -> tuple[masks.Sequence, ...]:
+    """The example's sequences; none when the chat template refuses it and such rows are dropped."""
     try:
         return masks.sequences(example.messages, template, config.training.loss_on)
     except InvalidRow as error:
@@ -265,8 +265,13 @@ def _fitted(sequence: masks.Sequence, example: Example, config: Config) -> masks
             return None
 
 
-def _with_too_long(loaded: list[_Loaded], too_long: Counter[str]) -> tuple[Counts, ...]:
-    return tuple(replace(each.counts, too_long=too_long[each.counts.name]) for each in loaded)
+def _with_refused(loaded: list[_Loaded], refused: Counter[tuple[str, str]]) -> tuple[Counts, ...]:
+    """The counts with what the chat template and the length limit turned away."""
+    counts = [each.counts for each in loaded]
+    return tuple(
+        replace(each, invalid=each.invalid + refused[each.name, "invalid"], too_long=refused[each.name, "too long"])
+        for each in counts
+    )
 
 
 def _opening(messages: tuple[Message, ...]) -> tuple[Message, ...]:

@@ -169,6 +169,10 @@ def main(argv: list[str] | None = None) -> None:
     tiny.add_argument("--train-text", type=Path, help="text or JSON lines that the tokenizer learns its pieces from")
     asked = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+    import transformers
+
+    transformers.logging.disable_progress_bar()
     path = build_smollm2(asked.hub) if asked.command == "smollm2" else build_tiny(asked.out, asked.train_text)
     print(path)
 

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,8 @@ from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Rea
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tunebird_trainer.checkpoints import Checkpoints, Saved
     from tunebird_trainer.data import Prepared
     from tunebird_trainer.trainer import Keeper
@@ -124,7 +127,8 @@ def evaluated(
 def load_tokenizer(base: Path, config: Config) -> Any:
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    with _loading(config):
+        tokenizer = AutoTokenizer.from_pretrained(base)
     match config.model.chat_template:
         case "model" if not tokenizer.chat_template:
             remedy = "choose an instruction-tuned model"
@@ -146,7 +150,21 @@ def load_model(base: Path, config: Config) -> Any:
     narrow = torch.bfloat16 if config.training.precision is Precision.BF16 else torch.float16
     if config.training.precision is Precision.FP16 and not torch.cuda.is_available():
         raise Failure(Reason.INVALID_CONFIG, "training.precision: fp16 needs a GPU; use fp32 or bf16")
-    return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32 if wide else narrow, use_safetensors=True)
+    with _loading(config):
+        return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32 if wide else narrow, use_safetensors=True)
+
+
+@contextmanager
+def _loading(config: Config) -> Iterator[None]:
+    """What can't be read as a model is the model's fault, not a bug."""
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, SafetensorError) as error:
+        said = str(error).splitlines()[0] if str(error) else type(error).__name__
+        remedy = "fetch it again, or choose a causal language model that this version of transformers knows"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"model {config.model.uri} can't be loaded: {said}; {remedy}") from error
 
 
 def trainable(model: Any) -> str:

@@ -161,6 +161,7 @@ class Keeper(TrainerCallback):
 def build(config: Config, model: Any, tokenizer: Any, data: Prepared, keeper: Keeper, *, fresh: bool) -> Sft:
     """The trainer for prepared data; TRL neither templates, tokenizes nor masks anything."""
     keeper.holds_out = bool(data.validation)
+    _check_targets(model, config)
     trainer = Sft(
         model=model,
         args=arguments(config, keeper.checkpoints.writing, measure_first=fresh and keeper.holds_out),
@@ -198,6 +199,18 @@ def arguments(config: Config, writing: Path, *, measure_first: bool) -> SFTConfi
         ddp_backend=("gloo" if on_cpu else "nccl") if _in_group() else None,
         disable_tqdm=True, report_to="none", dataloader_pin_memory=not on_cpu,
     )  # fmt: skip
+
+
+def _check_targets(model: Any, config: Config) -> None:
+    wanted = target_modules(config.method.lora) if config.method.lora else []
+    present = {name.rpartition(".")[2] for name, _ in model.named_modules()}
+    absent = [name for name in wanted if name not in (*present, "all-linear")]
+    if absent:
+        known = ", ".join(sorted(name for name in present if name.endswith("_proj"))) or "other names"
+        raise Failure(
+            Reason.INVALID_CONFIG,
+            f"method.lora.targetModules: {', '.join(absent)} is not in this model; use all-linear or {known}",
+        )
 
 
 def adapter(config: Config) -> LoraConfig:

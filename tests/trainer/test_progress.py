@@ -1,0 +1,107 @@
+import threading
+import time
+from datetime import UTC, datetime
+
+from tunebird_trainer.progress import Endpoint, Progress, Reporter, Speed, line, report
+
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+HALF = Progress(
+    1, "train", 30, 60, epoch=1.5, loss=2.31, learning_rate=1e-4, tokens_per_second=812.0, eta_seconds=95,
+    checkpoint="checkpoint-20",
+)  # fmt: skip
+
+
+def test_a_report_speaks_both_languages():
+    assert report(HALF, NOW) == {
+        "trainerStatus": {
+            "progressPercentage": 50,
+            "estimatedRemainingSeconds": 95,
+            "metrics": [
+                {"name": "loss", "value": "2.31"},
+                {"name": "learningRate", "value": "0.0001"},
+                {"name": "tokensPerSecond", "value": "812"},
+            ],
+            "lastUpdatedTime": "2026-01-02T03:04:05Z",
+        },
+        "tunebird": {
+            "attempt": 1,
+            "phase": "train",
+            "step": 30,
+            "of": 60,
+            "epoch": 1.5,
+            "loss": 2.31,
+            "evalLoss": None,
+            "learningRate": 1e-4,
+            "tokensPerSecond": 812.0,
+            "etaSeconds": 95,
+            "checkpoint": "checkpoint-20",
+        },
+    }
+
+
+def test_a_number_that_json_has_not_is_left_out():
+    told = report(Progress(1, "train", 1, 2, loss=float("nan")), NOW)
+    assert told["tunebird"]["loss"] is None
+    assert told["trainerStatus"]["metrics"] == []
+
+
+def test_a_line_reads_well():
+    assert line(HALF) == "train: step 30/60  epoch 1.50  loss 2.3100  812 tok/s  eta 1m35s"
+    assert line(Progress(1, "load")) == "load: begun"
+
+
+def test_training_never_waits_for_a_slow_endpoint(monkeypatch):
+    stuck = threading.Event()
+    monkeypatch.setattr(Endpoint, "post", lambda *_: stuck.wait(30))
+    reporter = Reporter(0.001, Endpoint("http://127.0.0.1:1/", None))
+    began = time.monotonic()
+    for step in range(1000):
+        reporter.offer(Progress(1, "train", step, 1000))
+    assert time.monotonic() - began < 1
+    stuck.set()
+    reporter.close()
+
+
+def test_only_the_newest_is_sent(monkeypatch):
+    sent = []
+    monkeypatch.setattr(Endpoint, "post", lambda _, body: sent.append(body))
+    reporter = Reporter(3600, Endpoint("http://127.0.0.1:1/", None))
+    for step in range(10):
+        reporter.offer(Progress(1, "train", step, 10))
+    reporter.close()
+    assert len(sent) == 1
+    assert b'"step": 9' in sent[0]
+
+
+def test_the_token_is_read_for_every_report(tmp_path, monkeypatch):
+    seen = []
+
+    class Answer:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            pass
+
+        def read(self):
+            return b""
+
+    monkeypatch.setattr(
+        "urllib.request.urlopen", lambda request, timeout: seen.append(request.get_header("Authorization")) or Answer()
+    )
+    token = tmp_path / "token"
+    for value in ("one", "two"):
+        token.write_text(value)
+        Endpoint("http://127.0.0.1:1/", token).post(b"{}")
+    assert seen == ["Bearer one", "Bearer two"]
+
+
+def test_no_report_goes_to_anything_but_http(monkeypatch):
+    monkeypatch.setenv("TUNEBIRD_REPORT_URL", "file:///etc/passwd")
+    assert Endpoint.from_environment() is None
+
+
+def test_time_left_counts_only_the_steps_of_this_process(monkeypatch):
+    clock = iter([100.0, 110.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    assert Speed(step=50, tokens=0).eta_seconds(step=60, of=100) == 40

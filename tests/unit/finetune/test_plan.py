@@ -1,0 +1,248 @@
+"""How values are resolved, what is refused, and what the pod looks like."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from fakes.finetune import manifest
+from tunebird.api.finetunejob import FineTuneJob
+from tunebird.finetune.limits import LIMITS, refusals
+from tunebird.finetune.manifests import Run, batch_job
+from tunebird.finetune.merge import merged, template_problems
+from tunebird.finetune.plan import Plan, explain, resolve
+from tunebird.finetune.settings import FineTuneJobSettings
+
+PVC = {"uri": "pvc://claim/path"}
+
+
+def _job(**spec: Any) -> FineTuneJob:
+    body = manifest(**spec)
+    body["metadata"]["uid"] = "0a1b2c3d-0000-0000-0000-000000000000"
+    return FineTuneJob.model_validate(body)
+
+
+def _plan(**spec: Any) -> Plan:
+    return resolve(_job(**spec).spec)
+
+
+def _pod(**spec: Any) -> dict[str, Any]:
+    job = _job(**spec)
+    settings = FineTuneJobSettings(trainer_image="tunebird/trainer:1", report_url="http://operator:8082/")
+    pod: dict[str, Any] = batch_job(Run(job, resolve(job.spec), 2, settings))["spec"]["template"]
+    return pod
+
+
+def _env(pod: dict[str, Any]) -> dict[str, Any]:
+    return {variable["name"]: variable.get("value") for variable in pod["spec"]["containers"][0]["env"]}
+
+
+def test_without_a_word_a_job_trains_an_adapter_in_fp32_on_the_cpu() -> None:
+    plan = _plan()
+    assert plan.summary == "lora r16 fp32 cpu batch 16=4x4"
+    assert plan.training.learning_rate == 2e-4
+    assert plan.forms == ("adapter", "merged")
+    assert all(choice.reason for choice in plan.choices)
+
+
+def test_full_tuning_on_a_gpu_takes_bf16_a_small_rate_and_recomputes() -> None:
+    plan = _plan(method={"tuning": "full"}, compute={"gpusPerNode": 1})
+    assert (plan.training.precision, plan.training.learning_rate) == ("bf16", 1e-5)
+    assert plan.training.activation_checkpointing
+    assert (plan.forms, plan.method.lora) == (("merged",), None)
+    assert plan.shared_memory == 8 * 1024**3
+
+
+@pytest.mark.parametrize(("whole", "micro", "steps"), [(16, 4, 4), (7, 1, 7), (6, 3, 2), (1, 1, 1), (64, 4, 16)])
+def test_the_global_batch_is_never_changed(whole: int, micro: int, steps: int) -> None:
+    training = _plan(training={"globalBatchSize": whole}).training
+    assert (training.micro_batch_size, training.gradient_accumulation_steps) == (micro, steps)
+    assert training.global_batch_size == whole
+
+
+def test_what_is_asked_for_is_taken_and_says_so() -> None:
+    plan = _plan(training={"learningRate": "3.0e-3", "maxSteps": 9}, method={"lora": {"rank": 4}})
+    chosen = {choice.field: (choice.value, choice.reason) for choice in plan.choices}
+    assert chosen["training.learningRate"] == ("3.0e-3", "spec")
+    assert chosen["training.maxSteps"] == ("9", "spec")
+    assert chosen["method.lora.rank"] == ("4", "spec")
+    assert any("far from the usual" in warning for warning in plan.warnings)
+
+
+def test_shared_memory_stays_within_a_quarter_of_the_memory_limit() -> None:
+    assert _plan(compute={"resources": {"limits": {"memory": "1Gi"}}}).shared_memory == 256 * 1024**2
+
+
+def test_the_plans_hash_follows_what_is_trained() -> None:
+    assert _plan().hash == _plan(suspend=True).hash
+    assert _plan().hash != _plan(training={"seed": 1}).hash
+
+
+REFUSED: dict[str, dict[str, Any]] = {
+    "model.jobRef": {"model": {"jobRef": {"name": "a"}}},
+    "model.chatTemplate": {"model": {"source": {"uri": "hf://a/b"}, "chatTemplate": "chatml"}},
+    "datasets.format": {"datasets": [{"name": "a", "source": PVC, "format": "preference"}]},
+    "datasets.source.revision": {"datasets": [{"name": "a", "source": {"uri": "hf://a/b", "revision": "main"}}]},
+    "datasets.source.digest": {"datasets": [{"name": "a", "source": {**PVC, "digest": f"sha256:{'0' * 64}"}}]},
+    "validation.splitBy": {"validation": {"splitBy": "user"}},
+    "preparation.deduplicate": {"preparation": {"deduplicate": {}}},
+    "preparation.redact": {"preparation": {"redact": ["email"]}},
+    "method.objective": {"method": {"objective": "dpo"}},
+    "method.tuning": {"method": {"tuning": "ia3"}},
+    "method.quantization.type": {"method": {"quantization": {"type": "nf4"}}},
+    "training.optimizer": {"training": {"optimizer": "sgd"}},
+    "training.precision": {"training": {"precision": "fp16"}},
+    "training.earlyStopping": {"training": {"earlyStopping": {}}},
+    "training.env": {"training": {"env": [{"name": "TUNEBIRD_CONFIG", "value": "x"}]}},
+    "compute.numNodes": {"compute": {"numNodes": 2}},
+    "compute.gpusPerNode": {"compute": {"gpusPerNode": 8}},
+    "deepspeed": {"deepspeed": {}},
+    "evaluation": {"evaluation": {}},
+    "output.forms": {"method": {"tuning": "full"}, "output": {"storage": PVC, "forms": ["adapter"]}},
+    "budget": {"budget": {"gpuHours": 4}},
+    "queueName": {"queueName": "research"},
+    "trainer": {"trainer": {"image": "mine"}},
+    "deletionPolicy": {"deletionPolicy": "DeleteArtifact"},
+}
+
+
+@pytest.mark.parametrize("field", [limit.field for limit in LIMITS])
+def test_what_this_version_cannot_do_is_refused_with_field_and_remedy(field: str) -> None:
+    found = refusals(_job(**REFUSED[field]).spec, allow_file_uris=False)
+    assert len(found) == 1
+    assert found[0].startswith(f"spec.{field}")
+    assert ";" in found[0]
+
+
+def test_an_ordinary_spec_is_not_refused() -> None:
+    assert refusals(_job().spec, allow_file_uris=False) == ()
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "oci", "https"])
+def test_places_that_cannot_be_read_yet_are_refused(scheme: str) -> None:
+    found = refusals(_job(output={"storage": {"uri": f"{scheme}://a/b"}}).spec, allow_file_uris=True)
+    assert found == (
+        f"spec.output.storage.uri ({scheme}://a/b): {scheme}:// is not supported here by this version; use pvc://",
+    )
+
+
+def test_local_files_are_for_the_embedded_control_plane() -> None:
+    spec = _job(datasets=[{"name": "a", "source": {"uri": "file:///data/rows.jsonl"}}]).spec
+    assert "embedded control plane" in refusals(spec, allow_file_uris=False)[0]
+    assert refusals(spec, allow_file_uris=True) == ()
+
+
+def test_secrets_that_nothing_reads_and_two_tokens_for_one_pod_are_refused() -> None:
+    named = {"uri": "hf://a/b", "secretRef": {"name": "one"}}
+    other = {"uri": "hf://c/d", "secretRef": {"name": "two"}}
+    found = refusals(
+        _job(model={"source": named}, datasets=[{"name": "a", "source": other}]).spec, allow_file_uris=False
+    )
+    assert "one, two" in found[0]
+    lost = refusals(_job(output={"storage": {**PVC, "secretRef": {"name": "one"}}}).spec, allow_file_uris=False)
+    assert "takes no credentials" in lost[0]
+    up = refusals(_job(output={"storage": {"uri": "pvc://a/../b"}}).spec, allow_file_uris=False)
+    assert ".. is not allowed" in up[0]
+
+
+def test_explain_shows_values_with_reasons_or_why_not() -> None:
+    good = explain(manifest())
+    assert good.refusals == ()
+    assert good.as_dict()["choices"][0] == {
+        "field": "method.tuning",
+        "value": "lora",
+        "reason": "auto: adapters below 100,000 rows; ask for full with millions",
+    }
+    assert "training.learningRate" in good.text()
+    bad = explain(manifest(compute={"numNodes": 4}))
+    assert "refused: spec.compute.numNodes (4)" in bad.text()
+
+
+def test_the_pod_follows_the_contract_with_the_trainer() -> None:
+    pod = _pod(compute={"resources": {"limits": {"cpu": "2500m"}}}, cache={"claimName": "hub"})
+    container, env = pod["spec"]["containers"][0], _env(pod)
+    assert (container["name"], container["command"]) == ("trainer", ["tunebird-trainer"])
+    assert json.loads(env["TUNEBIRD_VOLUMES"]) == {
+        "data": "/tunebird/volumes/data",
+        "models": "/tunebird/volumes/models",
+    }
+    assert env["TUNEBIRD_REPORT_URL"] == "http://operator:8082/v1alpha1/namespaces/default/finetunejobs/bot/status"
+    assert (env["TUNEBIRD_ATTEMPT"], env["OMP_NUM_THREADS"], env["HF_HOME"]) == (
+        "2",
+        "2",
+        "/tunebird/cache/huggingface",
+    )
+    assert pod["spec"]["automountServiceAccountToken"] is False
+    assert pod["spec"]["restartPolicy"] == "Never"
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    assert set(mounts) == {volume["name"] for volume in pod["spec"]["volumes"]}
+    assert mounts["shm"] == "/dev/shm"
+
+
+def test_the_token_comes_by_reference_only() -> None:
+    source = {"uri": "hf://a/b", "secretRef": {"name": "hf"}}
+    variables = _pod(model={"source": source})["spec"]["containers"][0]["env"]
+    token = next(variable for variable in variables if variable["name"] == "HF_TOKEN")
+    assert token == {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": "hf", "key": "HF_TOKEN"}}}
+
+
+def test_gpus_are_asked_for_by_the_resource_that_was_named() -> None:
+    pod = _pod(compute={"gpusPerNode": 1, "gpuResourceName": "amd.com/gpu"})
+    assert pod["spec"]["containers"][0]["resources"] == {"limits": {"amd.com/gpu": "1"}}
+
+
+def test_the_users_variables_win_over_ours_of_the_same_name() -> None:
+    variables = _pod(training={"env": [{"name": "HF_HOME", "value": "/mine"}]})["spec"]["containers"][0]["env"]
+    assert [variable["value"] for variable in variables if variable["name"] == "HF_HOME"] == ["/mine"]
+
+
+def test_the_template_is_merged_by_name_and_keeps_what_it_does_not_name() -> None:
+    template = {
+        "metadata": {"annotations": {"a": "b"}},
+        "spec": {
+            "nodeSelector": {"gpu": "yes"},
+            "containers": [
+                {"name": "trainer", "image": "mine:1", "env": [{"name": "X", "value": "1"}]},
+                {"name": "sidecar", "image": "log:1"},
+            ],
+            "volumes": [{"name": "extra", "emptyDir": {}}],
+        },
+    }
+    pod = _pod(compute={"template": template})
+    names = [container["name"] for container in pod["spec"]["containers"]]
+    assert names == ["trainer", "sidecar"]
+    assert pod["spec"]["containers"][0]["image"] == "mine:1"
+    assert _env(pod)["X"] == "1"
+    assert _env(pod)["TUNEBIRD_ATTEMPT"] == "2"
+    assert {"name": "extra", "emptyDir": {}} in pod["spec"]["volumes"]
+    assert pod["spec"]["nodeSelector"] == {"gpu": "yes"}
+    assert pod["metadata"]["labels"]["tunebird.dev/attempt"] == "2"
+
+
+def test_null_removes_and_plain_lists_are_replaced() -> None:
+    base = {"a": 1, "args": ["x"], "env": [{"name": "A", "value": "1"}]}
+    assert merged(base, {"a": None, "args": ["y"], "env": [{"name": "B"}]}) == {
+        "args": ["y"],
+        "env": [{"name": "A", "value": "1"}, {"name": "B"}],
+    }
+
+
+@pytest.mark.parametrize(
+    ("template", "path"),
+    [
+        ({"spec": {"restartPolicy": "Always"}}, "spec.restartPolicy (Always)"),
+        ({"spec": {"automountServiceAccountToken": True}}, "spec.automountServiceAccountToken"),
+        ({"metadata": {"labels": {"tunebird.dev/attempt": "9"}}}, "metadata.labels.tunebird.dev/attempt"),
+        ({"spec": {"containers": [{"name": "trainer", "command": ["sh"]}]}}, "command: protected"),
+        ({"spec": {"containers": [{"name": "trainer", "env": [{"name": "TUNEBIRD_X"}]}]}}, "env.TUNEBIRD_X"),
+        ({"spec": {"containers": [{"name": "trainer", "volumeMounts": [{"mountPath": "/dev/shm"}]}]}}, "/dev/shm"),
+        ({"spec": {"containers": [{"image": "nameless"}]}}, "containers with names"),
+        ({"kind": "Pod"}, "kind: a PodTemplateSpec has metadata and spec only"),
+    ],
+)
+def test_protected_fields_of_the_template_are_refused(template: dict[str, Any], path: str) -> None:
+    found = template_problems(template)
+    assert len(found) == 1
+    assert path in found[0]

@@ -18,6 +18,7 @@ from devplane.certs import Credentials, credentials, kubeconfig, write_private
 from devplane.client import Client
 from devplane.context import Context, ImageTable
 from devplane.crds import Definitions
+from devplane.rbac import CLUSTER_ADMIN, MASTERS
 from devplane.resources import Registry
 from devplane.server import Server
 from devplane.store import Store
@@ -30,6 +31,15 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+
+
+FIRST_ACCESS: dict[str, Obj] = {
+    "clusterroles": {"rules": CLUSTER_ADMIN},
+    "clusterrolebindings": {
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": MASTERS}],
+    },
+}
 
 
 class BindError(ValueError):
@@ -73,7 +83,6 @@ class Devplane:
         self.credentials: Credentials = credentials(options.data_dir)
         self.store = Store(options.data_dir / "state.sqlite")
         self.api = Api(self.store, Registry(builtin_resources()))
-        self.api.strategies.objects = self.store
         Definitions(self.api)
         self.client = Client(self.api)
         self.tokens = Tokens(self.credentials.signing_key, self.store, self.api.clock)
@@ -85,7 +94,7 @@ class Devplane:
 
     async def start(self) -> None:
         """Listening, with the first namespaces there, when it returns."""
-        self._make_namespaces()
+        self._make_first_objects()
         port = await self._listen()
         self.server_url = f"https://127.0.0.1:{port}"
         config = kubeconfig(self.server_url, self.credentials.ca_pem, self.credentials.admin_token)
@@ -94,12 +103,19 @@ class Devplane:
         if self._options.has_nodes:
             await self._start_nodes()
 
-    def _make_namespaces(self) -> None:
-        resource = self.api.registry.named("namespaces")
-        assert resource is not None
+    def _make_first_objects(self) -> None:
         for name in NAMESPACES:
-            if self.store.get("namespaces", "", name) is None:
-                self.api.create(resource, "", {"metadata": {"name": name}}, Write("kube-apiserver"))
+            self._make("namespaces", {"metadata": {"name": name}})
+        for role in ("clusterroles", "clusterrolebindings"):
+            self._make(
+                f"{role}.rbac.authorization.k8s.io", {"metadata": {"name": "cluster-admin"}, **FIRST_ACCESS[role]}
+            )
+
+    def _make(self, name: str, obj: Obj) -> None:
+        resource = self.api.registry.named(name)
+        assert resource is not None
+        if self.store.get(name, "", obj["metadata"]["name"]) is None:
+            self.api.create(resource, "", obj, Write("kube-apiserver"))
 
     async def _listen(self) -> int:
         runner = web.AppRunner(

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from devplane.errors import ApiError
+from devplane.rbac import Action
 from devplane.tokens import InvalidTokenError, Tokens, User
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
 
 ADMIN = User("devplane-admin", groups=("system:masters", "system:authenticated"))
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
@@ -49,20 +54,30 @@ def check_origin(headers: Mapping[str, str]) -> None:
         raise ApiError(403, "Forbidden", f"origin {origin!r} is not allowed", {})
 
 
-def refuse_anonymous(user: User, verb: str, where: Mapping[str, str]) -> None:
-    """Nothing but health and version is for the anonymous user. `where`: resource, group, namespace, name or path."""
-    if user is not ANONYMOUS:
-        return
-    raise forbidden(user, verb, where)
+def impersonated(headers: CIMultiDictProxy[str]) -> User | None:
+    """Whom a request wants to be taken for, or None."""
+    name = headers.get("Impersonate-User")
+    if name is None:
+        return None
+    groups = tuple(headers.getall("Impersonate-Group", ())) or _groups_of(name)
+    return User(name, headers.get("Impersonate-Uid", ""), (*groups, "system:authenticated"))
 
 
-def forbidden(user: User, verb: str, where: Mapping[str, str]) -> ApiError:
+def _groups_of(name: str) -> tuple[str, ...]:
+    match name.split(":"):
+        case ["system", "serviceaccount", namespace, _]:
+            return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        case _:
+            return ()
+
+
+def forbidden(user: User, action: Action) -> ApiError:
     """403 in the words of the authorizer."""
-    if "path" in where:
-        message = f'User "{user.name}" cannot {verb} path "{where["path"]}"'
+    if action.path:
+        message = f'User "{user.name}" cannot {action.verb} path "{action.path}"'
         return ApiError(403, "Forbidden", f"forbidden: {message}", {})
-    plural = where["resource"].partition("/")[0]
-    group = where["group"]
-    scope = f'in the namespace "{where["namespace"]}"' if where["namespace"] else "at the cluster scope"
-    why = f'User "{user.name}" cannot {verb} resource "{where["resource"]}" in API group "{group}" {scope}'
-    return ApiError.forbidden(f"{plural}.{group}" if group else plural, where["name"], why)
+    plural = action.resource.partition("/")[0]
+    scope = f'in the namespace "{action.namespace}"' if action.namespace else "at the cluster scope"
+    where = f'resource "{action.resource}" in API group "{action.group}" {scope}'
+    named = f"{plural}.{action.group}" if action.group else plural
+    return ApiError.forbidden(named, action.name, f'User "{user.name}" cannot {action.verb} {where}')

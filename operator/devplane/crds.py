@@ -8,7 +8,7 @@ from devplane.deletion import release_definition
 from devplane.errors import Cause
 from devplane.resources import Resource, Subresource
 from devplane.store import copied
-from devplane.verbs import CRDS, Api
+from devplane.verbs import CRDS, Api, Write
 
 Obj = dict[str, Any]
 
@@ -40,8 +40,10 @@ class Definitions:
         """Write the status that follows from the spec, in two steps as a server does, then serve it."""
         status = accepted_status(crd, self._conflict(crd), self._api.now())
         if status != crd.get("status"):
-            crd = copied(crd)
+            old, crd = crd, copied(crd)
             crd["status"] = status
+            how = Write("kube-apiserver", subresource="status")
+            self._api.track(old, crd, self._api.schemas.of(resource), how)
             crd = self._api.commit(resource, crd)
         self._serve(crd)
 

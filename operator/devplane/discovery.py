@@ -87,7 +87,8 @@ def _listed(resource: Resource) -> Obj:
 
 
 def _hash(resource: Resource) -> str:
-    name = f"{resource.group}/{resource.version}/{resource.kind}".encode()
+    group = resource.group if resource.key == resource.name else ""  # events are stored as those of the core group
+    name = f"{group}/{resource.version}/{resource.kind}".encode()
     return b64encode(hashlib.sha256(name).digest()[:8]).decode()
 
 

@@ -39,4 +39,7 @@ def has_generation(resource: Resource) -> bool:
 def desired_state(obj: Obj, resource: Resource) -> Obj:
     """The part of an object whose change raises the generation."""
     left_out = {"metadata", "status"} if resource.has_status or not resource.crd else {"metadata"}
-    return {key: value for key, value in obj.items() if key not in left_out}
+    desired = {key: value for key, value in obj.items() if key not in left_out}
+    if resource.key == "pods":  # being bound to a node is no change of what is desired
+        desired["spec"] = {key: value for key, value in obj["spec"].items() if key != "nodeName"}
+    return desired

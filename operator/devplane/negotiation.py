@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -92,18 +91,14 @@ class Shaper:
                 }
             case _:
                 items = objects if resource.crd else [_without_kind(obj) for obj in objects]
+                if resource.crd:
+                    metadata = {"continue": "", **metadata}
                 return {
                     "kind": resource.list_of,
                     "apiVersion": resource.api_version,
                     "metadata": metadata,
                     "items": items,
                 }
-
-    def event(self, resource: Resource, form: Form) -> Callable[[Obj], Obj]:
-        """How an object looks inside a watch event."""
-        if form.shape != "Table":
-            return lambda obj: self.one(resource, obj, form)
-        return lambda obj: self.one(resource, obj, form)
 
 
 def _without_kind(obj: Obj) -> Obj:

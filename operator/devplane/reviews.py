@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
+from devplane.errors import ApiError, Cause
+from devplane.rbac import Action, Authorizer
 from devplane.resources import Resource
 from devplane.tokens import InvalidTokenError, Tokens, User
 
 Obj = dict[str, Any]
 
-_ALL_RESOURCES = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}
-_ALL_PATHS = {"verbs": ["*"], "nonResourceURLs": ["*"]}
-
 
 class Reviews:
-    """Every authenticated user may do everything: there is no RBAC here (docs/devplane.md)."""
+    """Answers from the tokens' signatures and the stored roles."""
 
-    def __init__(self, tokens: Tokens) -> None:
+    def __init__(self, tokens: Tokens, authorizer: Authorizer) -> None:
         self._tokens = tokens
+        self._authorizer = authorizer
 
     def answer(self, resource: Resource, body: Obj, user: User, now: str) -> Obj:
         """The review with its status."""
@@ -30,12 +31,11 @@ class Reviews:
                 metadata = {"creationTimestamp": now}
                 status = {"userInfo": user.info()}
             case "SelfSubjectRulesReview":
-                status = {"resourceRules": [_ALL_RESOURCES], "nonResourceRules": [_ALL_PATHS], "incomplete": False}
-                spec = {}
-            case "SubjectAccessReview" | "LocalSubjectAccessReview":
-                status = _access(spec.get("user", ""), spec.get("groups") or ())
+                status, spec = self._rules(user, spec), {}
+            case "SelfSubjectAccessReview":
+                status = self._access(user, spec, resource)
             case _:
-                status = {"allowed": True, "reason": "devplane: every authenticated user may do everything"}
+                status = self._access(_subject(spec, resource), spec, resource)
         answered = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
         if resource.kind != "SelfSubjectReview":
             answered["spec"] = spec
@@ -48,8 +48,40 @@ class Reviews:
             return {"user": {}, "error": str(error)}
         return {"authenticated": True, "user": found.user.info(), "audiences": list(found.audiences)}
 
+    def _rules(self, user: User, spec: Obj) -> Obj:
+        rules = self._authorizer.rules(user, spec.get("namespace", ""))
+        return {
+            "resourceRules": [rule for rule in rules if "resources" in rule],
+            "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
+            "incomplete": False,
+        }
 
-def _access(user: str, groups: Any) -> Obj:
-    if user == "system:anonymous" or "system:unauthenticated" in groups:
-        return {"allowed": False}
-    return {"allowed": True, "reason": "devplane: every authenticated user may do everything"}
+    def _access(self, user: User, spec: Obj, resource: Resource) -> Obj:
+        verdict = self._authorizer.decide(user, _action(spec, resource))
+        reason = {"reason": verdict.reason} if verdict.reason else {}
+        return {"allowed": verdict.allowed, **reason}
+
+
+def _subject(spec: Mapping[str, Any], resource: Resource) -> User:
+    name, groups = spec.get("user", ""), tuple(spec.get("groups") or ())
+    if not name and not groups:
+        cause = Cause.invalid("spec.user", "", "at least one of user or group must be specified")
+        raise ApiError.invalid(resource.kind_name, "", [cause])
+    return User(name, spec.get("uid", ""), groups)
+
+
+def _action(spec: Mapping[str, Any], resource: Resource) -> Action:
+    if plain := spec.get("nonResourceAttributes"):
+        return Action(plain.get("verb", ""), path=plain.get("path", ""))
+    asked = spec.get("resourceAttributes")
+    if asked is None:
+        text = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
+        raise ApiError.invalid(resource.kind_name, "", [Cause.invalid("spec.resourceAttributes", None, text)])
+    sub = f"/{asked['subresource']}" if asked.get("subresource") else ""
+    return Action(
+        verb=asked.get("verb", ""),
+        group=asked.get("group", ""),
+        resource=f"{asked.get('resource', '')}{sub}",
+        namespace=asked.get("namespace", ""),
+        name=asked.get("name", ""),
+    )

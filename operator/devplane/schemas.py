@@ -136,9 +136,7 @@ class Schemas:
 
 def custom_schema(version: Obj) -> Schema:
     """The schema of one version of a CRD; a version without one keeps everything."""
-    try:
-        from devplane.schema import Structural
-    except ImportError:
-        return NoSchema()
+    from devplane.schema import Structural
+
     declared = version.get("schema", {}).get("openAPIV3Schema")
     return CustomSchema(Structural(declared)) if declared else NoSchema()

@@ -11,11 +11,12 @@ import orjson
 from aiohttp import web
 
 from devplane import discovery, lists, patching, scale, subresources
-from devplane.auth import PUBLIC_PATHS, Authentication, check_origin, refuse_anonymous
+from devplane.auth import PUBLIC_PATHS, Authentication, check_origin, forbidden, impersonated
 from devplane.deletion import Deleted, delete, delete_collection, options_of
 from devplane.errors import ApiError
 from devplane.negotiation import Form, Shaper, encode, form_of
 from devplane.openapi import OpenApi
+from devplane.rbac import Action, Authorizer
 from devplane.requests import Place, decode, group_version, is_true, place, write_options
 from devplane.reviews import Reviews
 from devplane.selectors import Selector, selector
@@ -81,8 +82,8 @@ class Server:
         self._crd = crd
         self._shaper = Shaper(Tables(crd, api.clock))
         self._openapi = OpenApi(api.registry, crd)
-        self._reviews = Reviews(tokens)
-        self._address = "127.0.0.1"
+        self._authorizer = Authorizer(api.store)
+        self._reviews = Reviews(tokens, self._authorizer)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
@@ -104,20 +105,32 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in PUBLIC_PATHS:
             return self._public(request)
-        user = self._authentication.user(request.headers)
+        user = self._user(request)
         found = group_version(request.path)
         if found is None or not found[2]:
-            refuse_anonymous(user, request.method.lower(), {"path": request.path})
+            self._authorize(user, Action(request.method.lower(), path=request.path))
             return self._document(request)
         group, version, rest = found
         where = place(self.api.registry, group, version, rest)
         if where is None:
-            refuse_anonymous(user, request.method.lower(), {"path": request.path})
+            self._authorize(user, _unknown(request.method, group, rest))
             return self._nowhere(group, version)
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
-        refuse_anonymous(user, verb, _attributes(where))
+        self._authorize(user, _action(verb, where))
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
         return await self._serve(Asked(request, where, user, verb, form))
+
+    def _user(self, request: web.Request) -> User:
+        user = self._authentication.user(request.headers)
+        other = impersonated(request.headers)
+        if other is None:
+            return user
+        self._authorize(user, Action("impersonate", resource="users", name=other.name))
+        return other
+
+    def _authorize(self, user: User, action: Action) -> None:
+        if not self._authorizer.decide(user, action).allowed:
+            raise forbidden(user, action)
 
     def _public(self, request: web.Request) -> web.Response:
         if request.path.startswith("/version"):
@@ -327,14 +340,19 @@ class Server:
         return response
 
 
-def _attributes(where: Place) -> dict[str, str]:
-    sub = f"/{where.subresource}" if where.subresource else ""
-    return {
-        "resource": f"{where.resource.plural}{sub}",
-        "group": where.resource.group,
-        "namespace": where.namespace or "",
-        "name": where.name,
-    }
+def _action(verb: str, where: Place) -> Action:
+    resource, sub = where.resource, f"/{where.subresource}" if where.subresource else ""
+    namespace = where.namespace or ""
+    if resource.key == "namespaces":  # a namespace is itself within its scope
+        namespace = where.name
+    return Action(verb, resource.group, f"{resource.plural}{sub}", namespace, where.name)
+
+
+def _unknown(method: str, group: str, rest: list[str]) -> Action:
+    """A resource that is not served, as it would be asked for."""
+    namespaced = rest[0] == "namespaces" and len(rest) > 2
+    resource = rest[2] if namespaced else rest[0]
+    return Action(method.lower(), group, resource, rest[1] if namespaced else "")
 
 
 def _encoded(code: int, content: Obj, form: Form) -> web.Response:

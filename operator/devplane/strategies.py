@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from devplane.admission import admit_claim, admit_pod
 from devplane.errors import Cause
 from devplane.resources import Resource
+from devplane.store import Store
 
 if TYPE_CHECKING:
     from devplane.schemas import Schema
-    from devplane.store import Store
 
 Obj = dict[str, Any]
 
@@ -37,9 +37,12 @@ class Addresses:
 class Strategies:
     """`prepare` fills in what a write implies, `errors` names what only the server can see to be wrong."""
 
-    def __init__(self, addresses: Addresses) -> None:
-        self._addresses = addresses
-        self.objects: Store | None = None
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._addresses = Addresses(self._used_addresses)
+
+    def _used_addresses(self) -> set[str]:
+        return {service["spec"].get("clusterIP", "") for service in self._store.items("services")}
 
     def keeps_status(self, resource: Resource) -> bool:
         """A node's status is the kubelet's, from the first moment."""
@@ -47,8 +50,8 @@ class Strategies:
 
     def prepare(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
         schema.prepare(new, old)
-        if old is None and self.objects is not None:
-            self._admit(resource, new, self.objects)
+        if old is None:
+            self._admit(resource, new)
         if resource.key == "services":
             self._prepare_service(new, old)
         elif resource.key == _CRDS:
@@ -56,12 +59,11 @@ class Strategies:
 
             complete_definition(new, old)
 
-    @staticmethod
-    def _admit(resource: Resource, new: Obj, objects: Store) -> None:
+    def _admit(self, resource: Resource, new: Obj) -> None:
         if resource.key == "pods":
-            admit_pod(new, objects.get)
+            admit_pod(new, self._store.get)
         elif resource.key == "persistentvolumeclaims":
-            admit_claim(new, objects.items("storageclasses.storage.k8s.io"))
+            admit_claim(new, self._store.items("storageclasses.storage.k8s.io"))
 
     def _prepare_service(self, new: Obj, old: Obj | None) -> None:
         spec = new["spec"]

@@ -18,7 +18,7 @@ from devplane.resources import Registry, Resource
 from devplane.schemas import Schema, Schemas
 from devplane.selectors import Selector
 from devplane.store import Store, copied
-from devplane.strategies import Addresses, Strategies
+from devplane.strategies import Strategies
 
 Obj = dict[str, Any]
 
@@ -53,15 +53,12 @@ class Api:
         self.registry = registry
         self.clock = clock or (lambda: datetime.now(UTC))
         self.schemas = Schemas(lambda name: store.get(CRDS, "", name))
-        self.strategies = Strategies(Addresses(self._used_addresses))
+        self.strategies = Strategies(store)
         self.written: list[Callable[[Resource, Obj], None]] = []
         self.removed: list[Callable[[Resource, Obj], None]] = []
 
     def now(self) -> str:
         return meta.timestamp(self.clock())
-
-    def _used_addresses(self) -> set[str]:
-        return {service["spec"].get("clusterIP", "") for service in self.store.items("services")}
 
     def storage(self, resource: Resource) -> Resource:
         """`resource` in the version in which it is stored."""
@@ -98,7 +95,7 @@ class Api:
         self._identify(resource, new)
         self._forget_status(resource, new)
         schema.default(new)
-        self._track(None, new, schema, write)
+        self.track(None, new, schema, write)
         return self.insert(resource, new, schema, write)
 
     def insert(self, resource: Resource, new: Obj, schema: Schema, write: Write) -> Obj:
@@ -189,12 +186,9 @@ class Api:
         if resource.has_status and not self.strategies.keeps_status(resource):
             new.pop("status", None)
 
-    def _track(self, old: Obj | None, new: Obj, schema: Schema, write: Write) -> None:
+    def track(self, old: Obj | None, new: Obj, schema: Schema, write: Write) -> None:
         if schema.types is not None:
-            try:
-                from devplane.apply import track
-            except ImportError:
-                return
+            from devplane.apply import track
 
             track(old, new, manager=write.manager, types=schema.types, subresource=write.subresource, now=self.now())
 
@@ -244,7 +238,7 @@ class Api:
         self._keep_identity(old, new)
         new = self._isolated(resource, old, new, write)
         schema.default(new)
-        self._track(old, new, schema, write)
+        self.track(old, new, schema, write)
         return self.finish(target, old, new, write)
 
     def finish(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,9 +63,12 @@ class Lines:
 
     def __init__(self, watch: Watch, shaper: Shaper) -> None:
         self._watch = watch
-        self._shape: Callable[[Obj], Obj] = shaper.event(watch.resource, watch.form)
+        self._shaper = shaper
         self._key = f"{watch.resource.api_version} {watch.form.shape} {watch.form.include}"
         self._has_sent_columns = False
+
+    def _shape(self, obj: Obj) -> Obj:
+        return self._shaper.one(self._watch.resource, obj, self._watch.form)
 
     def line(self, kind: str, obj: Obj) -> bytes:
         """An event whose object is already of the watch's version."""

@@ -26,6 +26,7 @@ import yaml
 from tunebird.cli import programs
 
 NAMESPACE = "tunebird-system"
+ADDONS = files("tunebird.cli") / "addons"
 Say = Callable[[str], None]
 
 
@@ -70,10 +71,11 @@ def up(options: Options, say: Say) -> Local:
     try:
         say("starting the control plane")
         _devplane(options)
+        say("installing the CRDs")
+        _install(home)
         say("starting Traefik as the Gateway API controller")
         _traefik(home, ports)
-        say("installing the CRDs and a Gateway")
-        _install(home, ports["web"])
+        _gateway(home, ports["web"])
         if options.operator:
             say("starting the operator")
             start_operator(home, ports["http"], ports["report"])
@@ -177,22 +179,25 @@ def _credentials(kubeconfig: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return document["clusters"][0]["cluster"], document["users"][0]["user"]
 
 
-def _install(home: Path, gateway_port: int) -> None:
-    addons = files("tunebird.cli") / "addons"
-    kubectl(home, "apply", "--server-side", "-f", "-", stdin=(addons / "gateway-api.yaml").read_text())
-    kubectl(home, "apply", "--server-side", "-f", "-", stdin=_crds())
-    kubectl(home, "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
-    gateway = string.Template((addons / "gateway.yaml").read_text()).substitute(GATEWAY_PORT=gateway_port)
-    kubectl(home, "apply", "--server-side", "-f", "-", stdin=gateway)
+def _install(home: Path) -> None:
+    gateway_api = (ADDONS / "gateway-api.yaml").read_text()
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
-    kubectl(home, "apply", "--server-side", "-f", "-", stdin=json.dumps(namespace))
+    for manifest in (gateway_api, _crds(), json.dumps(namespace)):
+        kubectl(home, "apply", "--server-side", "-f", "-", stdin=manifest)
+    kubectl(home, "wait", "--for=condition=Established", "crd", "--all", "--timeout=20s")
+
+
+def _gateway(home: Path, port: int) -> None:
+    gateway = string.Template((ADDONS / "gateway.yaml").read_text()).substitute(GATEWAY_PORT=port)
+    kubectl(home, "apply", "--server-side", "-f", "-", stdin=gateway)
+    kubectl(home, "wait", "--for=condition=Programmed", "gateway/public", "--timeout=20s")
 
 
 def _crds() -> str:
     """The CRDs of this very version, from the models that the operator runs with."""
     from tunebird.api.crds import RESOURCES, crd
 
-    return json.dumps({"apiVersion": "v1", "kind": "List", "items": [crd(resource) for resource in RESOURCES]})
+    return yaml.safe_dump_all([crd(resource) for resource in RESOURCES], sort_keys=False)
 
 
 def kubectl(home: Path, *arguments: str, stdin: str | None = None) -> str:
@@ -215,6 +220,8 @@ def operator_environment(home: Path, http_port: int, report_port: int) -> dict[s
     return {
         "KUBECONFIG": str(home / "kubeconfig"),
         "POD_NAMESPACE": NAMESPACE,
+        "HOSTNAME": "local",
+        "POD_UID": str(home),  # there is one operator per home: a killed one's Lease is taken up at once
         "TUNEBIRD_HTTP_LISTEN": f"127.0.0.1:{http_port}",
         "TUNEBIRD_REPORT_LISTEN": f"127.0.0.1:{report_port}",
         "TUNEBIRD_REPORT_URL": f"http://127.0.0.1:{report_port}",
@@ -227,7 +234,6 @@ def start_operator(home: Path, http_port: int, report_port: int) -> programs.Pro
     """Start the operator and wait until it is ready."""
     environment = operator_environment(home, http_port, report_port)
     program = programs.start("operator", [sys.executable, "-m", "tunebird"], home, environment)
-    # A killed operator's Lease lasts 15 s: the next one waits for it.
     _wait(program, lambda: answers(f"http://127.0.0.1:{http_port}/readyz"), 60)
     return program
 

@@ -43,7 +43,7 @@ class Limits:
     """Seconds for one call, reading and writing, and how many calls may be under way."""
 
     read_seconds: float = 30.0
-    write_seconds: float = 6.0
+    write_seconds: float = 8.0
     concurrent: int = 16
 
 

@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 class LeaseTimes:
     """Seconds. A write begun `deadline` after the last renewal must end before others may act: see `Limits`."""
 
-    duration: float = 15.0
-    deadline: float = 8.0
-    renew: float = 2.5
+    duration: float = 30.0
+    deadline: float = 20.0
+    renew: float = 5.0
     retry: float = 2.0
 
 

@@ -114,7 +114,7 @@ def test_killed_operator_goes_on_where_it_was_when_it_is_started_again(cluster: 
         first.process.kill()
         first.process.wait()
     with cluster.operator(**env) as again:
-        until(lambda: passed(again, name) > 0, "the pass after the kill", seconds=10 if pod_uid else 30)
+        until(lambda: passed(again, name) > 0, "the pass after the kill", seconds=10 if pod_uid else 50)
         assert first.passes()[-1][0] < again.passes()[0][0]
 
 

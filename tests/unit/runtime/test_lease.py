@@ -50,7 +50,7 @@ def test_second_operator_waits_until_the_first_releases() -> None:
         await waiting
         return now()
 
-    assert 100 <= run_virtual(main()) <= 102.5
+    assert 100 <= run_virtual(main()) <= 102
 
 
 def test_second_operator_takes_over_from_one_that_was_killed_only_when_its_last_write_must_be_over() -> None:
@@ -67,7 +67,7 @@ def test_second_operator_takes_over_from_one_that_was_killed_only_when_its_last_
 
     took, holder = run_virtual(main())
     assert holder == "b"
-    assert 15 < took <= 20
+    assert 30 < took <= 34
 
 
 def test_never_may_two_operators_write_at_the_same_time_even_when_one_is_cut_off() -> None:
@@ -87,7 +87,7 @@ def test_never_may_two_operators_write_at_the_same_time_even_when_one_is_cut_off
             await holding
         return now()
 
-    assert run_virtual(main()) < 60
+    assert run_virtual(main()) < 70
 
 
 def test_short_outage_loses_nothing() -> None:
@@ -98,7 +98,7 @@ def test_short_outage_loses_nothing() -> None:
         holding = asyncio.create_task(first.hold())
         await asyncio.sleep(10)
         kube.before = down
-        await asyncio.sleep(4)
+        await asyncio.sleep(12)
         kube.before = None
         await asyncio.sleep(60)
         alive = not holding.done() and _may_write(first)

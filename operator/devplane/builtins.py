@@ -11,7 +11,7 @@ import gzip
 import json
 from collections.abc import Callable
 from functools import cache, cached_property
-from importlib import resources
+from pathlib import Path
 
 from devplane import decode
 from devplane.errors import Cause
@@ -147,6 +147,6 @@ def _names() -> dict[tuple[str, str], str]:
 
 
 def _read(name: str) -> Obj:
-    packed = (resources.files("devplane") / "data" / name).read_bytes()
+    packed = (Path(__file__).parent / "data" / name).read_bytes()
     content: Obj = json.loads(gzip.decompress(packed))
     return content

@@ -149,11 +149,8 @@ def all_fields(value: Any, types: TypeNode) -> Fields:
     if is_leaf(value, types):
         return {}
     if isinstance(value, dict):
-        found: Fields = {f"f:{name}": all_fields(one, types.child(name) or ANY) for name, one in value.items()}
-    else:
-        found = {key: all_fields(item, types.element) for key, item in items_of(value, types).items()}
-    found[SELF] = {}
-    return found
+        return {SELF: {}} | {f"f:{name}": all_fields(one, types.child(name) or ANY) for name, one in value.items()}
+    return {SELF: {}} | {key: all_fields(item, types.element) for key, item in items_of(value, types).items()}
 
 
 def compare(old: Any, new: Any, types: TypeNode) -> tuple[Fields, Fields]:

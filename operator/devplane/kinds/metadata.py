@@ -112,7 +112,11 @@ def validate(new: Obj, old: Obj | None, name_rule: NameRule) -> list[Cause]:
     found = [*_names(meta, name_rule), *labels(meta.get("labels"), "metadata.labels")]
     found += annotated(meta.get("annotations"), "metadata.annotations")
     found += [*_owners(meta), *_finalizers(meta)]
-    return found if old is None else [*found, *_unchanged(meta, old.get("metadata") or {})]
+    if old is None:
+        return found
+    # A server looks at these twice, in general and for the kind, and lists each cause twice.
+    changed = list(_unchanged(meta, old.get("metadata") or {}))
+    return [*changed, *found, *changed]
 
 
 def _names(meta: Obj, rule: NameRule) -> Iterator[Cause]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from fakes.operators import Cluster, Traced
-from fakes.processes import ROOT, devplane, until
+from fakes.processes import devplane, until
 from tunebird.kube.login import login
 from tunebird.kube.meta import FINE_TUNE_JOB, JOB, Ref
 from tunebird.kube.rest import RestKube
@@ -47,10 +47,7 @@ def main() -> None:
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, devplane(Path(folder)) as kubeconfig:
         cluster = Cluster(Path(folder), kubeconfig, module="tunebird")
-        cluster.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        for name in ("tunebird-system", "ml"):
-            cluster.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        until(lambda: "finetunejobs" in cluster.kubectl("api-resources"), "the CRDs are served")
+        cluster.prepare()
         with cluster.operator() as operator:
             until(lambda: operator.said("Taking progress reports"), "the operator leads")
             asyncio.run(latencies(cluster))

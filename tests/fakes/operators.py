@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fakes.processes import process
+from fakes.processes import ROOT, process, until
 
 KUBECTL = str(Path(sys.executable).with_name("kubectl"))
 
@@ -63,6 +63,13 @@ class Cluster:
 
     def apply(self, *manifests: Mapping[str, Any]) -> None:
         self.kubectl("apply", "-f", "-", stdin="\n---\n".join(json.dumps(manifest) for manifest in manifests))
+
+    def prepare(self) -> None:
+        """CRDs and namespaces."""
+        self.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
+        for name in ("tunebird-system", "ml"):
+            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        until(lambda: "finetunejobs" in self.kubectl("api-resources"), "the CRDs are served")
 
     @contextmanager
     def operator(self, **env: str) -> Iterator[Traced]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from fakes.operators import Cluster
-from fakes.processes import ROOT, devplane, until
+from fakes.processes import devplane
 
 
 @pytest.fixture(scope="module")
@@ -15,8 +15,5 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     folder = tmp_path_factory.mktemp("cluster")
     with devplane(folder) as kubeconfig:
         made = Cluster(folder, kubeconfig)
-        made.kubectl("apply", "--server-side", "-f", str(ROOT / "crds"))
-        for name in ("tunebird-system", "ml"):
-            made.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
-        until(lambda: "finetunejobs" in made.kubectl("api-resources"), "the CRDs are served")
+        made.prepare()
         yield made

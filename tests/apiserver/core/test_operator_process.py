@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fakes.operators import Cluster, Traced
-from fakes.processes import until
+from fakes.processes import ROOT, devplane, until
 
+GATEWAY_API = ROOT / "operator" / "tunebird" / "cli" / "addons" / "gateway-api.yaml"
 RELEASED = "Released the Lease"
 ACQUIRED = "Acquired the Lease"
 
@@ -136,6 +139,44 @@ def test_namespaced_operator_leaves_other_namespaces_alone(cluster: Cluster) -> 
         cluster.apply(job("not-mine"), there)
         until(lambda: any(key == "other/mine" for _, key in operator.passes()), "the pass in its own namespace")
         assert passed(operator, "not-mine") == 0
+
+
+def test_kind_that_is_installed_later_is_watched_from_then_on(cluster: Cluster) -> None:
+    with cluster.operator() as operator:
+        cluster.apply(job("routed"))
+        until(lambda: passed(operator, "routed") > 0, "the first pass")
+        cluster.kubectl("apply", "--server-side", "-f", str(GATEWAY_API))
+        until(lambda: "httproutes" in cluster.kubectl("api-resources"), "routes are served")
+        before = passed(operator, "routed")
+        owner = cluster.get("ftj", "routed", "-n", "ml")["metadata"]["uid"]
+        cluster.apply(route("late", owner))
+        until(lambda: passed(operator, "routed") > before, "the pass that the route has brought")
+
+
+def test_operator_outlasts_a_short_absence_of_the_api_server(tmp_path: Path) -> None:
+    with ExitStack() as first:
+        cluster = Cluster(tmp_path, first.enter_context(devplane(tmp_path)))
+        cluster.prepare()
+        port = int(cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}").rsplit(":", 1)[1])
+        with cluster.operator() as operator:
+            cluster.apply(job("before"))
+            until(lambda: passed(operator, "before") > 0, "the first pass")
+            first.close()
+            time.sleep(3)
+            with devplane(tmp_path, port):
+                cluster.apply(job("after"))
+                until(lambda: passed(operator, "after") > 0, "the pass after the absence", seconds=60)
+                assert operator.process.poll() is None
+
+
+def route(name: str, owner_uid: str) -> dict[str, Any]:
+    labels = {"app.kubernetes.io/managed-by": "tunebird", "tunebird.dev/owner-uid": owner_uid}
+    return {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "namespace": "ml", "labels": labels},
+        "spec": {"hostnames": ["support.example.com"]},
+    }
 
 
 def _kubectl_seconds(cluster: Cluster) -> float:

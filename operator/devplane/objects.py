@@ -161,7 +161,7 @@ def whole(amount: Decimal) -> int:
 
 
 def requests(pod: Mapping[str, Any]) -> dict[str, Decimal]:
-    """What the scheduler counts for a pod: the sum of its containers, or a larger init container; sidecars are added."""
+    """What the scheduler counts for a pod: its containers and sidecars together, or a larger init container."""
     total: dict[str, Decimal] = {}
     for container in pod["spec"]["containers"]:
         _add(total, container_requests(container))

@@ -16,6 +16,7 @@ def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
     from devplane.controllers.endpointslice import EndpointSliceController
     from devplane.controllers.garbage import GarbageCollector
     from devplane.controllers.job import JobController
+    from devplane.controllers.loop import Controller
     from devplane.controllers.namespace import NamespaceController
     from devplane.controllers.nodes import NodeKeeper
     from devplane.controllers.replicaset import ReplicaSetController
@@ -23,7 +24,7 @@ def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
     from devplane.controllers.volumes import VolumeController
 
     manager = client.named("kube-controller-manager")
-    controllers = [
+    controllers: list[Controller | NodeKeeper] = [
         NodeKeeper(client.named("kubelet"), ctx),
         JobController(manager).controller(),
         DeploymentController(manager).controller(),

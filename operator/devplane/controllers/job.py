@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from devplane.controllers.indexes import ANNOTATION
-from devplane.controllers.job_plan import FINALIZER, INDEX_FAILURES, NewPod, Plan, plan
+from devplane.controllers.job_plan import Plan, plan
+from devplane.controllers.job_pods import NewPod
+from devplane.controllers.job_seen import FINALIZER, INDEX_FAILURES
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
 from devplane.errors import ApiError
 from devplane.objects import (

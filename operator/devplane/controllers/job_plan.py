@@ -9,19 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from devplane.controllers import indexes
-from devplane.controllers.indexes import index_of
+from devplane.controllers.job_pods import Change, NewPod, pods_needed
+from devplane.controllers.job_seen import FINALIZER, Seen
 from devplane.controllers.pod_failure_policy import ruling
 from devplane.objects import (
     Obj,
     container_statuses,
-    created,
     finalizers,
     has_condition,
-    is_active,
     is_deleting,
     is_ready,
     is_terminal,
@@ -30,11 +28,6 @@ from devplane.objects import (
     stamp,
     uid_of,
 )
-
-FINALIZER = "batch.kubernetes.io/job-tracking"
-INDEX_FAILURES = "batch.kubernetes.io/job-index-failure-count"
-FIRST_BACKOFF = 10
-LAST_BACKOFF = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,14 +53,6 @@ COMPLETE = Verdict("Complete", "CompletionsReached", "Reached expected number of
 
 
 @dataclass(frozen=True, slots=True)
-class NewPod:
-    """`index` and its earlier failures for an Indexed Job."""
-
-    index: int | None = None
-    failures: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class Event:
     type: str
     reason: str
@@ -89,121 +74,6 @@ class Plan:
     expired: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
-    """The pods to make and to take away, and when to look again because of a delay."""
-
-    created: tuple[NewPod, ...] = ()
-    removed: tuple[Obj, ...] = ()
-    again: float | None = None
-
-
-class Seen:
-    """A Job and its pods as they are, and what follows from that alone."""
-
-    def __init__(self, job: Mapping[str, Any], pods: Sequence[Obj], now: datetime) -> None:
-        self.job = job
-        self.pods = pods
-        self.now = now
-        self.spec: Mapping[str, Any] = job["spec"]
-        self.status: Mapping[str, Any] = job.get("status") or {}
-        self.policy = self.spec.get("podFailurePolicy")
-
-    @cached_property
-    def suspended(self) -> bool:
-        return bool(self.spec.get("suspend"))
-
-    @cached_property
-    def indexed(self) -> bool:
-        return self.spec.get("completionMode") == "Indexed"
-
-    @cached_property
-    def replaces_only_failed(self) -> bool:
-        return self.spec.get("podReplacementPolicy") == "Failed" or self.policy is not None
-
-    @cached_property
-    def active(self) -> list[Obj]:
-        return [pod for pod in self.pods if is_active(pod)]
-
-    @cached_property
-    def terminating(self) -> list[Obj]:
-        return [pod for pod in self.pods if is_deleting(pod) and not is_terminal(pod)]
-
-    @cached_property
-    def uncounted(self) -> dict[str, list[str]]:
-        found = self.status.get("uncountedTerminatedPods") or {}
-        return {key: list(found.get(key) or ()) for key in ("succeeded", "failed")}
-
-    def is_failed(self, pod: Mapping[str, Any]) -> bool:
-        if phase(pod) == "Failed":
-            return True
-        return not self.replaces_only_failed and is_deleting(pod) and phase(pod) != "Succeeded"
-
-    def is_counted_failure(self, pod: Mapping[str, Any]) -> bool:
-        return ruling(self.policy, pod).counted
-
-    def in_range(self, pod: Mapping[str, Any]) -> bool:
-        at = index_of(pod)
-        return not self.indexed or (at is not None and at < self.spec["completions"])
-
-    @cached_property
-    def new_succeeded(self) -> list[Obj]:
-        return [p for p in self.tracked if phase(p) == "Succeeded" and uid_of(p) not in self.uncounted["succeeded"]]
-
-    @cached_property
-    def new_failed(self) -> list[Obj]:
-        return [
-            pod
-            for pod in self.tracked
-            if self.is_failed(pod) and uid_of(pod) not in self.uncounted["failed"] and self.is_counted_failure(pod)
-        ]
-
-    @cached_property
-    def tracked(self) -> list[Obj]:
-        return [pod for pod in self.pods if FINALIZER in finalizers(pod) and self.in_range(pod)]
-
-    @cached_property
-    def succeeded_indexes(self) -> set[int]:
-        before = indexes.parsed(self.status.get("completedIndexes") or "")
-        return before | {at for pod in self.new_succeeded if (at := index_of(pod)) is not None}
-
-    @cached_property
-    def failed_indexes(self) -> set[int]:
-        """Indexes with more failures than backoffLimitPerIndex, or failed by policy."""
-        limit = self.spec.get("backoffLimitPerIndex")
-        found = indexes.parsed(self.status.get("failedIndexes") or "")
-        if not self.indexed or limit is None:
-            return found
-        for pod in self.new_failed:
-            at = index_of(pod)
-            by_policy = ruling(self.policy, pod).action == "FailIndex"
-            if at is not None and (by_policy or index_failures(pod) + 1 > limit):
-                found.add(at)
-        return found - self.succeeded_indexes
-
-    @cached_property
-    def succeeded(self) -> int:
-        if self.indexed:
-            return len(self.succeeded_indexes)
-        return self.status.get("succeeded", 0) + len(self.new_succeeded) + len(self.uncounted["succeeded"])
-
-    @cached_property
-    def failed(self) -> int:
-        return int(self.status.get("failed", 0)) + len(self.new_failed) + len(self.uncounted["failed"])
-
-    @cached_property
-    def start_time(self) -> str | None:
-        return self.status.get("startTime") or (None if self.suspended else stamp(self.now))
-
-    @cached_property
-    def finished(self) -> bool:
-        return has_condition(self.job, "Complete") or has_condition(self.job, "Failed")
-
-
-def index_failures(pod: Mapping[str, Any]) -> int:
-    return int((pod["metadata"].get("annotations") or {}).get(INDEX_FAILURES, "0"))
-
-
 def plan(job: Mapping[str, Any], pods: Sequence[Obj], now: datetime) -> Plan:
     """The next step of a Job."""
     seen = Seen(job, pods, now)
@@ -212,7 +82,7 @@ def plan(job: Mapping[str, Any], pods: Sequence[Obj], now: datetime) -> Plan:
     verdict = _verdict(seen)
     change = Change()
     if verdict is None and not is_deleting(job):
-        change = _pods(seen)
+        change = pods_needed(seen)
         if _is_complete(seen, change):
             verdict = COMPLETE
     return _written(seen, verdict, change)
@@ -255,8 +125,8 @@ def _restarted_too_often(seen: Seen) -> bool:
     if seen.spec["template"]["spec"].get("restartPolicy") != "OnFailure":
         return False
     living = (pod for pod in seen.pods if phase(pod) in {"Running", "Pending"})
-    restarts = sum(status["restartCount"] for pod in living for status in container_statuses(pod))
-    limit = seen.spec["backoffLimit"]
+    restarts = sum(int(status["restartCount"]) for pod in living for status in container_statuses(pod))
+    limit = int(seen.spec["backoffLimit"])
     return restarts > 0 if limit == 0 else restarts >= limit
 
 
@@ -292,88 +162,6 @@ def _is_complete(seen: Seen, change: Change) -> bool:
     if completions is None:
         return seen.succeeded > 0 and len(seen.active) == len(change.removed)
     return seen.succeeded >= int(completions)
-
-
-def _pods(seen: Seen) -> Change:
-    """Pods to make, or pods to take away: never both at once."""
-    if seen.suspended:
-        return Change(removed=tuple(seen.active))
-    wanted = _wanted_active(seen)
-    surplus = _surplus(seen, wanted)
-    if surplus:
-        return Change(removed=tuple(surplus))
-    occupied = len(seen.active) + (len(seen.terminating) if seen.replaces_only_failed else 0)
-    missing = wanted - occupied
-    if missing <= 0:
-        return Change()
-    if seen.indexed:
-        return _new_indexes(seen, missing)
-    delay = _delay(seen, seen.pods)
-    return Change(again=delay) if delay else Change(created=(NewPod(),) * missing)
-
-
-def _wanted_active(seen: Seen) -> int:
-    parallelism = int(seen.spec["parallelism"])
-    completions = seen.spec.get("completions")
-    if completions is None:
-        return len(seen.active) if seen.succeeded > 0 else parallelism
-    return max(min(completions - seen.succeeded - len(seen.failed_indexes), parallelism), 0)
-
-
-def _surplus(seen: Seen, wanted: int) -> list[Obj]:
-    """Pods that are too many: those of an index that has another or is done, then the least advanced."""
-    useless: list[Obj] = []
-    kept: list[Obj] = []
-    held: set[int] = set()
-    for pod in sorted(seen.active, key=lambda pod: (not is_ready(pod), created(pod))):
-        at = index_of(pod)
-        if seen.indexed and (at is None or at in held or not seen.in_range(pod) or at in seen.succeeded_indexes):
-            useless.append(pod)
-        else:
-            kept.append(pod)
-            held |= {at} if at is not None else set()
-    return useless + kept[wanted:]
-
-
-def _new_indexes(seen: Seen, missing: int) -> Change:
-    held = {index_of(pod) for pod in seen.active}
-    if seen.replaces_only_failed:
-        held |= {index_of(pod) for pod in seen.terminating}
-    taken = held | seen.succeeded_indexes | seen.failed_indexes
-    free = [at for at in range(seen.spec["completions"]) if at not in taken][:missing]
-    if "backoffLimitPerIndex" not in seen.spec:
-        delay = _delay(seen, seen.pods)
-        return Change(again=delay) if delay and free else Change(created=tuple(NewPod(at) for at in free))
-    made, delays = [], []
-    for at in free:
-        earlier = [pod for pod in seen.pods if index_of(pod) == at]
-        delay = _delay(seen, earlier)
-        if delay:
-            delays.append(delay)
-        else:
-            failed = [pod for pod in earlier if phase(pod) == "Failed" and seen.is_counted_failure(pod)]
-            made.append(NewPod(at, max((index_failures(pod) + 1 for pod in failed), default=0)))
-    return Change(created=tuple(made), again=min(delays, default=None))
-
-
-def _delay(seen: Seen, pods: Sequence[Obj]) -> float:
-    """Seconds until the next pod may be made: 10 s after a failure, doubled for each one in a row."""
-    ended = sorted((when, phase(pod) == "Succeeded") for pod in pods if (when := _ended_at(pod, seen)) is not None)
-    failures: list[datetime] = []
-    for when, succeeded in ended:
-        failures = [] if succeeded else [*failures, when]
-    if not failures:
-        return 0
-    pause = min(FIRST_BACKOFF * 2 ** (len(failures) - 1), LAST_BACKOFF)
-    return max((failures[-1] + timedelta(seconds=pause) - seen.now).total_seconds(), 0)
-
-
-def _ended_at(pod: Mapping[str, Any], seen: Seen) -> datetime | None:
-    if phase(pod) != "Succeeded" and not seen.is_failed(pod):
-        return None
-    ends = [status["state"].get("terminated") for status in container_statuses(pod)]
-    times = [moment(end["finishedAt"]) for end in ends if end]
-    return max(times, default=moment(pod["metadata"].get("deletionTimestamp") or created(pod)))
 
 
 def _written(seen: Seen, verdict: Verdict | None, change: Change) -> Plan:

@@ -1,4 +1,4 @@
-"""Binds pods to the one node when what they ask for fits and their claims are there; says why not in kube-scheduler's words."""
+"""Binds pods to the one node when there is room and their claims are there; says why not in kube-scheduler's words."""
 
 from __future__ import annotations
 

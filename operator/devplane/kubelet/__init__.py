@@ -15,7 +15,8 @@ import aiohttp
 from devplane.errors import ApiError
 from devplane.kubelet import logs as stored
 from devplane.kubelet.addresses import Addresses
-from devplane.kubelet.pod import Node, Pod
+from devplane.kubelet.launch import Node
+from devplane.kubelet.pod import Pod
 from devplane.kubelet.volumes import SHARED_MEMORY, memory_prefix
 from devplane.node import HOST_IP, allocatable
 from devplane.objects import (
@@ -166,7 +167,7 @@ def _container_name(pod: Obj, wanted: str) -> str:
         raise ApiError.bad_request(
             f"a container name must be specified for pod {name_of(pod)}, choose one of: {choices}"
         )
-    return default if default in mains else mains[0]
+    return str(default if default in mains else mains[0])
 
 
 def _attempt(pod: Obj, container: str, previous: bool) -> int:

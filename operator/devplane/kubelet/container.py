@@ -1,4 +1,4 @@
-"""One container of a pod, from its first start to its last end: images, configuration, restarts, probes, the way out."""
+"""One container of a pod, from its first start to its last end: image, configuration, restarts, probes, the way out."""
 
 from __future__ import annotations
 
@@ -39,7 +39,9 @@ class Place(Protocol):
     namespace: str
     uid: str
     directory: Path
-    grace: float
+
+    @property
+    def grace(self) -> float: ...
 
     def changed(self) -> None: ...
 
@@ -53,8 +55,8 @@ class Place(Protocol):
 
     def target(self, container: Obj, command: Command) -> probes.Target: ...
 
-    async def news(self, timeout: float) -> None:
-        """Wait for a change in what the pod refers to, or the timeout."""
+    async def news(self, seconds: float) -> None:
+        """Wait for a change in what the pod refers to, or so many seconds."""
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -42,9 +43,7 @@ def log_file(pod_dir: Path, container: str, attempt: int) -> Path:
 
 async def read(path: Path, selection: Selection, is_open: Callable[[], bool] | None) -> AsyncIterator[bytes]:
     """The chosen lines; with `is_open` also those that come until it answers no."""
-    if not path.exists():
-        return
-    with path.open("rb") as file:
+    with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
         lines = file.read().split(b"\n")
         rest = lines.pop()
         if selection.tail_lines is not None:

@@ -4,88 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
-import os
 import shutil
-from collections.abc import Callable, Collection, Coroutine, Mapping
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import aiohttp
+from collections.abc import Callable, Collection, Coroutine
+from datetime import timedelta
+from typing import Any
 
 from devplane.errors import ApiError
-from devplane.kubelet import environment, images, probes
-from devplane.kubelet.container import Backoff, Container, ImageError, termination_log
+from devplane.kubelet import environment, probes
+from devplane.kubelet.container import Backoff, Container
 from devplane.kubelet.environment import PodFacts
-from devplane.kubelet.kubeconfig import kubeconfig
-from devplane.kubelet.logs import log_file
-from devplane.kubelet.paths import Rewriter
+from devplane.kubelet.launch import Launch, Node
 from devplane.kubelet.process import Command
-from devplane.kubelet.status import (
-    CREATING,
-    INITIALIZING,
-    LOST,
-    LOST_MESSAGE,
-    ContainerView,
-    PodView,
-    Running,
-    Terminated,
-    pod_status,
-)
-from devplane.kubelet.volumes import Volumes, VolumeError
-from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, quantity, uid_of
+from devplane.kubelet.recovery import earlier
+from devplane.kubelet.sources import Objects
+from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated, pod_status
+from devplane.kubelet.volumes import VolumeError, Volumes
+from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, uid_of
 from devplane.tokens import Bound, InvalidTokenError
 
-if TYPE_CHECKING:
-    from devplane.client import Client
-    from devplane.context import Context
-
-log = logging.getLogger("devplane.kubelet")
-
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
-
-
-@dataclass(frozen=True, slots=True)
-class Node:
-    """What all pods share."""
-
-    client: Client
-    context: Context
-    session: aiohttp.ClientSession
-    host_ip: str
-    allocatable: Mapping[str, str]
-
-    def pod_directory(self, uid: str) -> Path:
-        return self.context.data_dir / "pods" / uid
-
-
-class Objects:
-    """The ConfigMaps and Secrets of a pod's namespace, and where its claims are."""
-
-    def __init__(self, client: Client, namespace: str) -> None:
-        self._client = client
-        self._namespace = namespace
-
-    def config_map(self, name: str) -> Obj | None:
-        return self._client.get("configmaps", self._namespace, name)
-
-    def secret(self, name: str) -> Obj | None:
-        return self._client.get("secrets", self._namespace, name)
-
-    def claim(self, name: str) -> Path:
-        claim = self._client.get("persistentvolumeclaims", self._namespace, name)
-        volume_name = ((claim or {}).get("spec") or {}).get("volumeName") or ""
-        volume = self._client.get("persistentvolumes", "", volume_name) if volume_name else None
-        if volume is None:
-            raise VolumeError(name, f'persistentvolumeclaim "{name}" is not bound')
-        source = volume["spec"].get("hostPath") or volume["spec"].get("local")
-        if source is None:
-            raise VolumeError(name, f'persistentvolume "{volume_name}" is neither hostPath nor local')
-        path = Path(source["path"])
-        path.mkdir(parents=True, exist_ok=True)
-        return path
 
 
 class Pod:
@@ -106,8 +43,8 @@ class Pod:
         self._doomed = asyncio.Event()
         self.gone = asyncio.Event()
         objects = Objects(node.client, self.namespace)
-        self._objects = objects
         self._volumes = Volumes(self._facts(), self.directory / "volumes", objects, objects.claim, self._mint)
+        self._launch = Launch(node, self.directory, self._volumes, objects, self._facts)
         self._inits = [self._container(spec, is_init=True) for spec in pod["spec"].get("initContainers") or ()]
         self._mains = [self._container(spec, is_init=False) for spec in pod["spec"]["containers"]]
         self._running: dict[Container, asyncio.Task[None]] = {}
@@ -227,7 +164,7 @@ class Pod:
         return task
 
     async def _end(self) -> None:
-        """Stop what runs, sidecars last and in reverse order; show the end; let go of the object if it waits for that."""
+        """Stop what runs, sidecars last and in reverse order; show the end; let go of an object that waits for that."""
         grace = self._time_to_end()
         await asyncio.gather(*(self._stop(container, grace) for container in self._mains))
         for container in reversed(self._inits):
@@ -307,48 +244,17 @@ class Pod:
         self._post(type_, reason, message, f"spec.{kind}{{{container['name']}}}")
 
     def pull(self, container: Obj) -> None:
-        image, table = container["image"], self._node.context.images
-        if images.find(table, image) is not None:
-            return
-        if container.get("imagePullPolicy") == "Never":
-            message = f'Container image "{image}" is not present with pull policy of Never'
-            self.event(container, "Warning", "ErrImageNeverPull", message)
-            raise ImageError("ErrImageNeverPull", message)
-        why = images.absent(table, image)
-        self.event(container, "Normal", "Pulling", f'Pulling image "{image}"')
-        self.event(container, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
-        raise ImageError("ErrImagePull", why)
+        self._launch.pull(container, self.event)
 
     def command(self, container: Obj, attempt: int) -> Command:
-        image = images.find(self._node.context.images, container["image"])
-        assert image is not None
-        own = environment.environment(container, self._facts(), self._objects)
-        given = {**self._links(), **own}
-        rewrite = self._rewriter(container, given)
-        env = {**self._machine(image), **image.env, **{name: rewrite(value) for name, value in own.items()}}
-        entrypoint = tuple(rewrite(word) for word in environment.words(container.get("command"), given))
-        arguments = tuple(rewrite(word) for word in environment.words(container.get("args"), given))
-        memory = (container.get("resources") or {}).get("limits", {}).get("memory")
-        file = log_file(self.directory, container["name"], attempt)
-        self._make_room(container["name"], attempt)
-        argv = (entrypoint or image.entrypoint) + arguments
-        if not argv:
-            raise environment.ConfigError("no command specified")
-        limit = int(quantity(memory)) if memory else None
-        return Command(argv, env, self._working_directory(container, rewrite), file, limit)
+        return self._launch.command(container, attempt)
 
     def target(self, container: Obj, command: Command) -> probes.Target:
-        rewrite = self._rewriter(container, command.env)
+        return self._launch.target(container, command)
 
-        async def execute(argv: list[str], timeout: float) -> tuple[int, str]:
-            local = tuple(rewrite(word) for word in argv)
-            return await probes.execute(local, command.env, str(command.cwd), timeout)
-
-        return probes.Target(container, self.ip, self._node.session, execute)
-
-    async def news(self, timeout: float) -> None:
+    async def news(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 await self._news.wait()
 
     # Parts.
@@ -397,54 +303,6 @@ class Pod:
         except InvalidTokenError as error:
             raise environment.ConfigError(f"failed to fetch token: {error}") from error
 
-    def _links(self) -> dict[str, str]:
-        """How a pod finds the API server."""
-        _, _, address = self._node.context.server_url.partition("://")
-        host, _, port = address.rpartition(":")
-        return {
-            "KUBERNETES_SERVICE_HOST": host,
-            "KUBERNETES_SERVICE_PORT": port,
-            "KUBERNETES_SERVICE_PORT_HTTPS": port,
-        }
-
-    def _machine(self, image: images.Image) -> dict[str, str]:
-        """What is there before the image and the spec have their say."""
-        home, scratch = self.directory / "home", self.directory / "tmp"
-        for place in (home, scratch):
-            place.mkdir(exist_ok=True)
-        env = {
-            **self._links(),
-            "PATH": os.pathsep.join((*image.path, os.environ.get("PATH", os.defpath))),
-            "HOSTNAME": self._pod["spec"].get("hostname") or self.name,
-            "HOME": str(home),
-            "TMPDIR": str(scratch),
-        }
-        config = kubeconfig(self._pod, self._node.context, self.directory)
-        return env if config is None else {**env, "KUBECONFIG": str(config)}
-
-    def _rewriter(self, container: Obj, known: Mapping[str, str]) -> Rewriter:
-        message = termination_log(self.directory, container["name"])
-        path = container.get("terminationMessagePath") or "/dev/termination-log"
-        return Rewriter({path: str(message), **self._volumes.local(container, known)})
-
-    def _working_directory(self, container: Obj, rewrite: Rewriter) -> Path:
-        root = self.directory / "containers" / container["name"] / "root"
-        wanted = container.get("workingDir")
-        place = Path(rewrite(wanted)) if wanted else root
-        if not place.is_dir():
-            place = root / str(place).lstrip("/") if place != root else root
-            place.mkdir(parents=True, exist_ok=True)
-        return place
-
-    def _make_room(self, name: str, attempt: int) -> None:
-        """An empty termination log, and of older logs only the last."""
-        message = termination_log(self.directory, name)
-        message.parent.mkdir(parents=True, exist_ok=True)
-        message.write_bytes(b"")
-        file = log_file(self.directory, name, attempt)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        log_file(self.directory, name, attempt - 2).unlink(missing_ok=True)
-
 
 async def _finished(tasks: Collection[asyncio.Task[None]]) -> None:
     """All of `tasks`, which go on when this wait is cancelled; their errors are raised here."""
@@ -453,44 +311,3 @@ async def _finished(tasks: Collection[asyncio.Task[None]]) -> None:
     for task in tasks:
         if not task.cancelled():
             task.result()
-
-
-def earlier(pod: Mapping[str, Any], fresh: ContainerView) -> ContainerView:
-    """A container as an earlier life of this process left it: what ran then is lost."""
-    status = pod.get("status") or {}
-    key = "initContainerStatuses" if fresh.is_init else "containerStatuses"
-    found = next((one for one in status.get(key) or () if one["name"] == fresh.name), None)
-    if found is None or not (found["state"].keys() & {"running", "terminated"} or found.get("lastState")):
-        return fresh
-    last = found["state"].get("terminated") or (found.get("lastState") or {}).get("terminated")
-    state: Terminated
-    if running := found["state"].get("running"):
-        state = Terminated(137, LOST, LOST_MESSAGE, moment(running["startedAt"]), now(), found.get("containerID", ""))
-    elif last:
-        state = _read(last)
-    else:
-        return fresh
-    return ContainerView(
-        fresh.spec,
-        state,
-        last=_read(last) if last and running else None,
-        restarts=int(found.get("restartCount", 0)),
-        container_id=found.get("containerID", ""),
-        seen_image=True,
-        is_init=fresh.is_init,
-    )
-
-
-def _read(found: Mapping[str, Any]) -> Terminated:
-    return Terminated(
-        int(found["exitCode"]),
-        found.get("reason", ""),
-        found.get("message", ""),
-        _time(found.get("startedAt")),
-        _time(found.get("finishedAt")),
-        found.get("containerID", ""),
-    )
-
-
-def _time(text: str | None) -> datetime:
-    return moment(text) if text else now()

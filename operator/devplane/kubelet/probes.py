@@ -36,13 +36,13 @@ class Outcome:
 
 async def probe(spec: Mapping[str, Any], target: Target) -> Outcome:
     """Once."""
-    timeout = float(spec.get("timeoutSeconds") or 1)
+    seconds = float(spec.get("timeoutSeconds") or 1)
     if action := spec.get("httpGet"):
-        return await _http(action, target, timeout)
+        return await _http(action, target, seconds)
     if action := spec.get("tcpSocket"):
-        return await _tcp(action, target, timeout)
+        return await _tcp(action, target, seconds)
     if action := spec.get("exec"):
-        return await _exec(action["command"], target, timeout)
+        return await _exec(action["command"], target, seconds)
     return Outcome(False, "devplane has no grpc probes; use httpGet, tcpSocket or exec")
 
 
@@ -83,7 +83,7 @@ def port_number(port: int | str, container: Mapping[str, Any]) -> int | None:
     return next((int(one["containerPort"]) for one in named), None)
 
 
-async def _http(action: Mapping[str, Any], target: Target, timeout: float) -> Outcome:
+async def _http(action: Mapping[str, Any], target: Target, seconds: float) -> Outcome:
     port = port_number(action["port"], target.spec)
     if port is None:
         return Outcome(False, f'couldn\'t find port: "{action["port"]}"')
@@ -92,7 +92,7 @@ async def _http(action: Mapping[str, Any], target: Target, timeout: float) -> Ou
     path = action.get("path") or "/"
     url = f"{scheme}://{host}:{port}{path if path.startswith('/') else f'/{path}'}"
     headers = {one["name"]: one["value"] for one in action.get("httpHeaders") or ()}
-    limit = aiohttp.ClientTimeout(total=timeout)
+    limit = aiohttp.ClientTimeout(total=seconds)
     try:
         async with target.session.get(
             url, headers={"User-Agent": "kube-probe/1.33", **headers}, timeout=limit, ssl=False, allow_redirects=False
@@ -109,13 +109,13 @@ async def _http(action: Mapping[str, Any], target: Target, timeout: float) -> Ou
         return Outcome(False, f'Get "{url}": {error}')
 
 
-async def _tcp(action: Mapping[str, Any], target: Target, timeout: float) -> Outcome:
+async def _tcp(action: Mapping[str, Any], target: Target, seconds: float) -> Outcome:
     port = port_number(action["port"], target.spec)
     if port is None:
         return Outcome(False, f'couldn\'t find port: "{action["port"]}"')
     host = action.get("host") or target.ip
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return Outcome(False, f"dial tcp {host}:{port}: i/o timeout")
@@ -125,12 +125,12 @@ async def _tcp(action: Mapping[str, Any], target: Target, timeout: float) -> Out
     return Outcome(True)
 
 
-async def _exec(command: list[str], target: Target, timeout: float) -> Outcome:
+async def _exec(command: list[str], target: Target, seconds: float) -> Outcome:
     try:
-        code, output = await target.execute(command, timeout)
+        code, output = await target.execute(command, seconds)
     except TimeoutError:
         quoted = " ".join(command)
-        return Outcome(False, f'command timed out: "{quoted}" timed out after {timeout:g}s')
+        return Outcome(False, f'command timed out: "{quoted}" timed out after {seconds:g}s')
     return Outcome(code == 0, output)
 
 
@@ -142,8 +142,8 @@ async def hook(action: Mapping[str, Any], target: Target) -> Outcome:
     return await probe({**action, "timeoutSeconds": HOOK_SECONDS}, target)
 
 
-async def execute(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, timeout: float) -> tuple[int, str]:
-    """Run a command beside a container's processes; killed with all of its group at the timeout."""
+async def execute(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, seconds: float) -> tuple[int, str]:
+    """Run a command beside a container's processes; killed with all of its group when its time is over."""
     try:
         process = await asyncio.create_subprocess_exec(
             *argv,
@@ -157,7 +157,7 @@ async def execute(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, timeo
     except OSError as error:
         return 127, f'exec: "{argv[0]}": {error.strerror}'
     try:
-        async with asyncio.timeout(timeout):
+        async with asyncio.timeout(seconds):
             output, _ = await process.communicate()
     finally:
         if process.returncode is None:

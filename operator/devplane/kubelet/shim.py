@@ -6,6 +6,8 @@ the log in the runtime's format (time, stream, F or P, text) and, like a contain
 outlive the first process. Standard library only, and no import that costs more than a few milliseconds.
 """
 
+# ruff: noqa: PTH123, PTH208 - pathlib costs more to import than all of this
+
 from __future__ import annotations
 
 import contextlib
@@ -14,7 +16,6 @@ import json
 import os
 import selectors
 import signal
-import sys
 import time
 
 LINE_LIMIT = 16 * 1024
@@ -265,4 +266,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

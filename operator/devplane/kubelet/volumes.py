@@ -45,7 +45,7 @@ Mint = Callable[[str, int], str]
 
 
 class Volumes:
-    """`root` is the pod's own directory, `claim` finds the directory of a claim, `memory` is where memory volumes go."""
+    """`root` is the pod's own directory, `claim` finds the directory of a claim, `mint` makes its tokens."""
 
     def __init__(self, facts: PodFacts, root: Path, sources: Sources, claim: Callable[[str], Path], mint: Mint) -> None:
         self._facts = facts
@@ -110,7 +110,7 @@ class Volumes:
         return any(kind in volume for kind in ("configMap", "secret", "downwardAPI", "projected"))
 
     def _made(self, volume: Mapping[str, Any]) -> Path:
-        name = volume["name"]
+        name = str(volume["name"])
         place = self._root / name
         if self._is_projected(volume):
             self._project(name, place, dict(self._payload(volume)))
@@ -118,7 +118,7 @@ class Volumes:
         if "hostPath" in volume:
             return _host_path(name, volume["hostPath"])
         if claim := volume.get("persistentVolumeClaim"):
-            return self._claim(claim["claimName"])
+            return self._claim(str(claim["claimName"]))
         if "emptyDir" in volume:
             return self._empty(place, volume["emptyDir"] or {})
         kind = next(key for key in volume if key != "name")

@@ -112,7 +112,9 @@ async def test_scaling_changes_the_number_of_pods(world: Any) -> None:
     world.client.patch("deployments.apps", "default", "web", {"spec": {"replicas": 0}}, subresource="scale")
     await world.until(lambda: not world.pods())
     replica_set = world.client.list("replicasets.apps", "default")[0]
-    assert f"Scaled down replica set {replica_set['metadata']['name']} from 3 to 0" in world.messages("ScalingReplicaSet")
+    assert f"Scaled down replica set {replica_set['metadata']['name']} from 3 to 0" in world.messages(
+        "ScalingReplicaSet"
+    )
 
 
 async def test_settled_deployment_is_left_alone(world: Any) -> None:

@@ -38,7 +38,9 @@ def plain(text: str, name: str) -> str:
 def job_state(status: Obj) -> Obj:
     """A Job's status without times; uids are counted. `ready` depends on the moment."""
     kept = {key: value for key, value in status.items() if key not in {"startTime", "completionTime", "ready"}}
-    kept["conditions"] = [(c["type"], c["status"], c.get("reason"), c.get("message")) for c in status.get("conditions", ())]
+    kept["conditions"] = [
+        (c["type"], c["status"], c.get("reason"), c.get("message")) for c in status.get("conditions", ())
+    ]
     kept["uncountedTerminatedPods"] = {k: len(v) for k, v in (status.get("uncountedTerminatedPods") or {}).items()}
     return kept
 
@@ -67,7 +69,8 @@ def _container(status: Obj) -> Any:
 
 def story_events(events: list[Obj], name: str) -> set[Any]:
     return {
-        (one["type"], one["reason"], plain(one["message"], name), one["involvedObject"].get("fieldPath")) for one in events
+        (one["type"], one["reason"], plain(one["message"], name), one["involvedObject"].get("fieldPath"))
+        for one in events
     }
 
 

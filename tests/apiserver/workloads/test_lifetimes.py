@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
-import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -43,7 +43,9 @@ async def test_object_stays_while_one_owner_lives(world: World) -> None:
     first, second = config_map(world, "first"), config_map(world, "second")
     config_map(world, "shared", first, second)
     world.client.delete("configmaps", "default", "first")
-    shared = await world.until(lambda: len((held(world, "shared") or {})["metadata"]["ownerReferences"]) == 1 and held(world, "shared"))
+    shared = await world.until(
+        lambda: len((held(world, "shared") or {})["metadata"]["ownerReferences"]) == 1 and held(world, "shared")
+    )
     assert shared["metadata"]["ownerReferences"][0]["name"] == "second"
 
 
@@ -84,7 +86,11 @@ async def test_namespace_goes_when_its_last_object_has_gone(world: World) -> Non
     world.client.create("jobs.batch", "going", job("sleeper", "sh", "-c", "sleep 60"))
     await world.until(lambda: [one for one in world.pods("going") if one["status"]["phase"] == "Running"])
     world.client.delete("namespaces", "", "going")
-    await world.until(lambda: len(remaining := world.client.list("configmaps", "going")) == 1 and not world.pods("going") and remaining)
+    await world.until(
+        lambda: (
+            len(remaining := world.client.list("configmaps", "going")) == 1 and not world.pods("going") and remaining
+        )
+    )
     await world.until(lambda: "pods" not in said(world, "NamespaceContentRemaining"))
     assert said(world, "NamespaceContentRemaining") == (
         "Some resources are remaining: configmaps. has 1 resource instances"
@@ -106,7 +112,9 @@ async def test_claim_in_use_is_deleted_after_its_pod(world: World) -> None:
     made = world.client.create("persistentvolumeclaims", "default", {"metadata": {"name": "data"}, "spec": spec})
     assert made["spec"]["storageClassName"] == "local-path"
     volumes = [{"name": "d", "persistentVolumeClaim": {"claimName": "data"}}]
-    world.client.create("pods", "default", pod("user", "sh", "-c", "sleep 60", volumes=volumes, terminationGracePeriodSeconds=0))
+    world.client.create(
+        "pods", "default", pod("user", "sh", "-c", "sleep 60", volumes=volumes, terminationGracePeriodSeconds=0)
+    )
     await world.until(lambda: world.pods()[0]["status"]["phase"] == "Running")
     world.client.delete("persistentvolumeclaims", "default", "data")
     assert world.client.get("persistentvolumeclaims", "default", "data") is not None
@@ -177,11 +185,22 @@ async def test_processes_end_with_a_control_plane_that_is_killed(tmp_path: Path)
         env={**os.environ, "PYTHONPATH": root},
     )
     assert served.stdout is not None
+    try:
+        pids = await killed(served)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            served.kill()
+    async with asyncio.timeout(10):
+        while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - nothing tells of the end of another's child
+            await asyncio.sleep(0.02)
+
+
+async def killed(served: asyncio.subprocess.Process) -> list[int]:
+    """The processes of its pod, alive until it was killed."""
+    assert served.stdout is not None
     pids = [int(word) for word in (await served.stdout.readline()).split()]
     assert len(pids) == 2
     assert all(alive(pid) for pid in pids)
-    served.send_signal(signal.SIGKILL)
+    served.kill()
     await served.wait()
-    async with asyncio.timeout(10):
-        while any(alive(pid) for pid in pids):
-            await asyncio.sleep(0.02)
+    return pids

@@ -1,0 +1,142 @@
+"""How the containers of one pod start: image, environment, command, directories; and how probes reach them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+
+from devplane.kubelet import environment, images, probes
+from devplane.kubelet.container import ImageError, termination_log
+from devplane.kubelet.environment import PodFacts, Sources
+from devplane.kubelet.kubeconfig import kubeconfig
+from devplane.kubelet.logs import log_file
+from devplane.kubelet.paths import Rewriter
+from devplane.kubelet.process import Command
+from devplane.kubelet.volumes import Volumes
+from devplane.objects import Obj, name_of, quantity
+
+if TYPE_CHECKING:
+    from devplane.client import Client
+    from devplane.context import Context
+
+Tell = Callable[[Obj, str, str, str], None]
+"""Post an event of a container: (container, type, reason, message)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What all pods share."""
+
+    client: Client
+    context: Context
+    session: aiohttp.ClientSession
+    host_ip: str
+    allocatable: Mapping[str, str]
+
+    def pod_directory(self, uid: str) -> Path:
+        return self.context.data_dir / "pods" / uid
+
+
+class Launch:
+    def __init__(
+        self, node: Node, directory: Path, volumes: Volumes, sources: Sources, facts: Callable[[], PodFacts]
+    ) -> None:
+        self._node = node
+        self._directory = directory
+        self._volumes = volumes
+        self._sources = sources
+        self._facts = facts
+
+    def pull(self, container: Obj, tell: Tell) -> None:
+        image, table = container["image"], self._node.context.images
+        if images.find(table, image) is not None:
+            return
+        if container.get("imagePullPolicy") == "Never":
+            message = f'Container image "{image}" is not present with pull policy of Never'
+            tell(container, "Warning", "ErrImageNeverPull", message)
+            raise ImageError("ErrImageNeverPull", message)
+        why = images.absent(table, image)
+        tell(container, "Normal", "Pulling", f'Pulling image "{image}"')
+        tell(container, "Warning", "Failed", f'Failed to pull image "{image}": {why}')
+        raise ImageError("ErrImagePull", why)
+
+    def command(self, container: Obj, attempt: int) -> Command:
+        image = images.find(self._node.context.images, container["image"])
+        assert image is not None
+        own = environment.environment(container, self._facts(), self._sources)
+        given = {**self._links(), **own}
+        rewrite = self._rewriter(container, given)
+        env = {**self._machine(image), **image.env, **{name: rewrite(value) for name, value in own.items()}}
+        entrypoint = tuple(rewrite(word) for word in environment.words(container.get("command"), given))
+        arguments = tuple(rewrite(word) for word in environment.words(container.get("args"), given))
+        memory = (container.get("resources") or {}).get("limits", {}).get("memory")
+        file = log_file(self._directory, container["name"], attempt)
+        self._make_room(container["name"], attempt)
+        argv = (entrypoint or image.entrypoint) + arguments
+        if not argv:
+            raise environment.ConfigError("no command specified")
+        limit = int(quantity(memory)) if memory else None
+        return Command(argv, env, self._working_directory(container, rewrite), file, limit)
+
+    def target(self, container: Obj, command: Command) -> probes.Target:
+        rewrite = self._rewriter(container, command.env)
+
+        async def execute(argv: list[str], seconds: float) -> tuple[int, str]:
+            local = tuple(rewrite(word) for word in argv)
+            return await probes.execute(local, command.env, str(command.cwd), seconds)
+
+        return probes.Target(container, self._facts().pod_ip, self._node.session, execute)
+
+    def _links(self) -> dict[str, str]:
+        """How a pod finds the API server."""
+        _, _, address = self._node.context.server_url.partition("://")
+        host, _, port = address.rpartition(":")
+        return {
+            "KUBERNETES_SERVICE_HOST": host,
+            "KUBERNETES_SERVICE_PORT": port,
+            "KUBERNETES_SERVICE_PORT_HTTPS": port,
+        }
+
+    def _machine(self, image: images.Image) -> dict[str, str]:
+        """What is there before the image and the spec have their say."""
+        pod = self._facts().pod
+        home, scratch = self._directory / "home", self._directory / "tmp"
+        for place in (home, scratch):
+            place.mkdir(exist_ok=True)
+        env = {
+            **self._links(),
+            "PATH": os.pathsep.join((*image.path, os.environ.get("PATH", os.defpath))),
+            "HOSTNAME": pod["spec"].get("hostname") or name_of(pod),
+            "HOME": str(home),
+            "TMPDIR": str(scratch),
+        }
+        config = kubeconfig(pod, self._node.context, self._directory)
+        return env if config is None else {**env, "KUBECONFIG": str(config)}
+
+    def _rewriter(self, container: Obj, known: Mapping[str, str]) -> Rewriter:
+        message = termination_log(self._directory, container["name"])
+        path = container.get("terminationMessagePath") or "/dev/termination-log"
+        return Rewriter({path: str(message), **self._volumes.local(container, known)})
+
+    def _working_directory(self, container: Obj, rewrite: Rewriter) -> Path:
+        root = self._directory / "containers" / container["name"] / "root"
+        wanted = container.get("workingDir")
+        place = Path(rewrite(wanted)) if wanted else root
+        if not place.is_dir():
+            place = root / str(place).lstrip("/") if place != root else root
+            place.mkdir(parents=True, exist_ok=True)
+        return place
+
+    def _make_room(self, name: str, attempt: int) -> None:
+        """An empty termination log, and of older logs only the last."""
+        message = termination_log(self._directory, name)
+        message.parent.mkdir(parents=True, exist_ok=True)
+        message.write_bytes(b"")
+        file = log_file(self._directory, name, attempt)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        log_file(self._directory, name, attempt - 2).unlink(missing_ok=True)

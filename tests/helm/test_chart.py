@@ -35,7 +35,7 @@ def test_every_supported_configuration_is_valid_kubernetes(render: Any, values: 
 
 @pytest.mark.parametrize("release", ["tunebird", "y", "123", "null", "a" * 53])
 def test_a_release_of_any_name_is_valid_kubernetes(render: Any, release: str):
-    _check(render(release, "--set", "watchNamespaces={123}", "--set", "networkPolicy.enabled=true"))
+    _check(render(release, "--values", CHART / "ci" / "namespaced-values.yaml"))
 
 
 def _check(manifests: list[dict[str, Any]]) -> None:

@@ -16,12 +16,12 @@ STRUCTURES = {resource.kind.kind: Structural(crds.openapi(resource.model)) for r
 
 
 def _ours() -> list[Any]:
-    found = []
-    for path in FILES:
-        for body in yaml.safe_load_all(path.read_text(encoding="utf-8")):
-            if body and body.get("kind") in STRUCTURES:
-                found.append(pytest.param(body, id=f"{path.relative_to(EXAMPLES)}: {body['metadata']['name']}"))
-    return found
+    documents = ((path, body) for path in FILES for body in yaml.safe_load_all(path.read_text(encoding="utf-8")))
+    return [
+        pytest.param(body, id=f"{path.relative_to(EXAMPLES)}: {body['metadata']['name']}")
+        for path, body in documents
+        if body and body.get("kind") in STRUCTURES
+    ]
 
 
 @pytest.mark.parametrize("body", _ours())

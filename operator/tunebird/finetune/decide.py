@@ -30,6 +30,7 @@ BACKOFF_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 300.0
 STUCK_SECONDS = 60.0
 SLOW_SECONDS = 10.0
+STOPPING = "Suspended"  # the reason of a live attempt that is being stopped, saved before its Job is deleted
 
 
 def decide(seen: Observed) -> Decision:
@@ -73,6 +74,8 @@ def _during(seen: Observed, record: Record, live: Attempt) -> Decision:
     if ending is not None:
         return _ended(seen, record, live, ending)
     noted, news, wait = _noted(seen, record, live)
+    if seen.intent.suspend:
+        noted = noted.with_attempt(replace(noted.attempts[-1], reason=STOPPING))
     if noted != record:
         return Decision(noted, (), news)
     return Decision(
@@ -90,7 +93,7 @@ def _ending(seen: Observed, live: Attempt) -> _Ending | None:
         return _Ending(seen.rejected, seen.now)
     pods = seen.pods_of(live)
     for pod in pods:
-        ending = _pod_ending(seen, pod)
+        ending = _pod_ending(seen, live, pod)
         if ending is not None:
             return ending
     if any(not pod.terminal for pod in pods):
@@ -98,10 +101,10 @@ def _ending(seen: Observed, live: Attempt) -> _Ending | None:
     return _lost(seen, live)
 
 
-def _pod_ending(seen: Observed, pod: PodSeen) -> _Ending | None:
+def _pod_ending(seen: Observed, live: Attempt, pod: PodSeen) -> _Ending | None:
     end = pod.ended or seen.now
     if pod.exited is not None:
-        why = _why_pod_exited(seen, pod, pod.exited)
+        why = _why_pod_exited(live, pod, pod.exited)
         return _Ending(why, end, pod.exited.code, pod.artifact, pod.checkpoint)
     if pod.phase == "Failed":
         return _Ending(pod.disrupted or pod.failed or Why("PodDeleted", f"pod {pod.name} failed"), end)
@@ -110,13 +113,13 @@ def _pod_ending(seen: Observed, pod: PodSeen) -> _Ending | None:
     return None
 
 
-def _why_pod_exited(seen: Observed, pod: PodSeen, exited: Exit) -> Why | None:
+def _why_pod_exited(live: Attempt, pod: PodSeen, exited: Exit) -> Why | None:
     if exited.code == 0:
         return None if pod.artifact is not None else Why("NoArtifact", exited.message)
     stopped = exited.code == 85 or exited.code in SIGNALS
     if stopped and pod.disrupted is not None:
         return pod.disrupted
-    if stopped and pod.deleting and seen.intent.suspend:
+    if stopped and live.reason == STOPPING:
         return Why("Suspended", exited.message)
     if exited.code in SIGNALS and pod.deleting and exited.reason != "OOMKilled":
         return Why("PodDeleted", f"pod {pod.name} was deleted")
@@ -128,7 +131,7 @@ def _lost(seen: Observed, live: Attempt) -> _Ending | None:
     job = seen.job(live)
     if job is not None:
         return _lost_pod(seen, job)
-    if seen.intent.suspend:
+    if live.reason == STOPPING:
         return _Ending(Why("Suspended", ""), seen.now)
     if live.job_uid:
         return _Ending(Why("JobDeleted", f"Job {seen.name}-{live.number} was deleted"), seen.now)
@@ -217,7 +220,7 @@ def _steps(seen: Observed, live: Attempt) -> tuple[Start | Stop, ...]:
     job = seen.job(live)
     if job is None:
         return () if seen.busy or live.job_uid else (Start(live.number),)
-    if seen.intent.suspend and job.ours and not job.deleting:
+    if live.reason == STOPPING and job.ours and not job.finished and not job.deleting:
         return (Stop(job.name, job.uid),)
     return ()
 

@@ -112,10 +112,11 @@ NEVER_RETRIED = frozenset({2, 3, 4, 5, 6, 7})
 
 @dataclass(frozen=True, slots=True)
 class Why:
-    """A reason with the sentence about this very case."""
+    """A reason with the sentence about this very case; the trainer's own sentences say what would help."""
 
     reason: str
     message: str
+    told: bool = False
 
     @property
     def then(self) -> Then:
@@ -124,6 +125,8 @@ class Why:
     @property
     def sentence(self) -> str:
         """What happened and what to do."""
+        if self.told and self.message:
+            return self.message
         remedy = REASONS[self.reason].remedy
         if not self.message:
             return remedy[0].upper() + remedy[1:]
@@ -150,7 +153,8 @@ def why_exited(exited: Exit) -> Why:
     told = exited.told if exited.told in REASONS else ""
     if named is not None:
         agrees = told and REASONS[told].then is REASONS[named].then
-        return Why(told if agrees else named, exited.message or f"the trainer ended with exit code {exited.code}")
+        message = exited.message or f"the trainer ended with exit code {exited.code}"
+        return Why(told if agrees else named, message, told=bool(exited.told and exited.message))
     if exited.code in SIGNALS:
         return Why("Killed", exited.message or f"the trainer was killed by signal {exited.code - 128}")
     return Why("Internal", exited.message or f"the trainer ended with exit code {exited.code}")

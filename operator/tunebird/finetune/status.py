@@ -9,7 +9,7 @@ from typing import Any
 
 from tunebird.api.base import ConsumedVerb
 from tunebird.api.jobstatus import AttemptStatus, Choice, DataStatus, FineTuneJobStatus, JobPhase, PlanStatus
-from tunebird.finetune.decide import waiting_for
+from tunebird.finetune.decide import STOPPING, waiting_for
 from tunebird.finetune.manifests import child_name
 from tunebird.finetune.plan import Plan
 from tunebird.finetune.state import Attempt, Observed, Record
@@ -168,8 +168,7 @@ def _pods_ready(seen: Observed, record: Record) -> Aspect:
         return _between(seen, record)
     if live.start is None:
         return Aspect("PodsReady", "False", "PodStarting", f"Attempt {live.number} is starting")
-    stopping = seen.intent.suspend
-    if stopping:
+    if live.reason == STOPPING:
         return Aspect("PodsReady", "False", "Suspending", "The trainer saves a checkpoint and stops")
     return Aspect("PodsReady", "True", "Running", f"Attempt {live.number} is running")
 

@@ -74,14 +74,14 @@ async def test_exit_zero_without_an_artifact_is_a_failure() -> None:
     assert world.condition("Failed")["reason"] == "NoArtifact"
 
 
-async def test_bad_data_fails_at_once_with_the_trainers_sentence_and_the_remedy() -> None:
+async def test_bad_data_fails_at_once_with_the_trainers_own_sentence() -> None:
     world = World()
     await world.settle()
-    world.exits(3, reason="InvalidDataset", message="row 7 of data has no messages")
+    world.exits(3, reason="InvalidDataset", message="row 7 of data has no messages: correct it")
     await world.settle()
     failed = world.condition("Failed")
     assert failed["reason"] == "InvalidDataset"
-    assert failed["message"].startswith("row 7 of data has no messages; correct the rows")
+    assert failed["message"] == "row 7 of data has no messages: correct it"
     assert len(world.jobs()) == 1
     assert world.condition("DataReady")["status"] == "False"
 
@@ -139,6 +139,23 @@ async def test_suspending_a_running_job_stops_it_and_resuming_starts_another_att
     assert [job["metadata"]["name"] for job in world.jobs()] == ["bot-2"]
     assert "Resumed" in world.reasons
     assert world.status["attempts"][0]["checkpoint"] == "checkpoint-12"
+
+
+async def test_resuming_while_the_trainer_still_stops_costs_no_restart() -> None:
+    world = World(manifest(failurePolicy={"maxRestarts": 0}))
+    await world.settle()
+    world.runs()
+    await world.settle()
+    world.change(suspend=True)
+    await world.settle()
+    world.change(suspend=False)
+    await world.settle()
+    assert world.jobs() == []
+    world.exits(143, deleting=True)
+    world.gone()
+    await world.settle()
+    assert [job["metadata"]["name"] for job in world.jobs()] == ["bot-2"]
+    assert world.status["attempts"][0]["reason"] == "Suspended"
 
 
 async def test_a_job_that_is_made_suspended_starts_nothing() -> None:

@@ -64,7 +64,7 @@ class EventRecorder:
             "reason": reason,
             "message": message[:1024],
             "type": kind,
-            "source": {"component": component},
+            "source": {"component": component, **({"host": about["host"]} if "host" in about else {})},
             "reportingComponent": component,
             "firstTimestamp": now,
             "lastTimestamp": now,

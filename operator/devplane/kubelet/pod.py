@@ -264,7 +264,7 @@ class Pod:
         return found if found is not None and uid_of(found) == self.uid else None
 
     def _post(self, type_: str, reason: str, message: str, field_path: str = "") -> None:
-        about = {**self._pod, "fieldPath": field_path} if field_path else self._pod
+        about = {**self._pod, "fieldPath": field_path, "host": self._node.context.node_name}
         with contextlib.suppress(ApiError):
             self._node.client.event(about, type_, reason, message, "kubelet")
 

@@ -147,11 +147,12 @@ def apply(
     owners = ownership(live)
     me = Manager(manager, APPLY, applied.get("apiVersion", ""), subresource)
     last = owners.get(me.identity)
-    wanted = difference(fields_of(_unmanaged(applied), types), UNOWNED)
+    named = fields_of(_unmanaged(applied), types)
+    wanted = difference(named, UNOWNED)
     merged: Obj = merging.merge(copy.deepcopy(base), copy.deepcopy(_unmanaged(applied)), types)
     others = {key: owned.fields for key, owned in owners.items() if key != me.identity}
     if last is not None:
-        merged = merging.pruned(merged, last.fields, [wanted, *others.values()], types)
+        merged = merging.pruned(merged, last.fields, [named, *others.values()], types)
     changed, removed = compare(base, merged, types)
     conflicts = {key: intersection(fields, changed) for key, fields in others.items()}
     conflicts = {key: fields for key, fields in conflicts.items() if fields}

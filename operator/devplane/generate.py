@@ -18,7 +18,8 @@ from devplane.zeros import KEY_DEFAULTS, zeros
 
 Obj = dict[str, Any]
 
-RELEASE = "v1.37.0"
+# The release that devplane says it is: fields of later ones are unknown, as they are to such a server.
+RELEASE = "v1.33.0"
 DATA = Path(__file__).parent / "data"
 GROUPS = (
     "admissionregistration", "apps", "authentication", "authorization", "autoscaling", "batch", "certificates",
@@ -108,10 +109,22 @@ def described(definition: Obj) -> Obj:
 
 def files() -> dict[str, bytes]:
     """What data/ must hold. Compressed without a time, so the same input gives the same bytes."""
-    kept = {name: one for name, one in sorted(definitions().items()) if wanted(name)}
+    known = definitions()
+    names = [name for name in sorted(known) if wanted(name)]
+    for name in names:
+        names += [one for one in _referred(known[name]) if one not in names]
+    kept = {name: known[name] for name in sorted(names)}
     types = {name: reduced(name, one) for name, one in kept.items()}
     texts = {name: described(one) for name, one in kept.items()}
     return {"types.json.gz": _packed(types), "descriptions.json.gz": _packed(texts)}
+
+
+def _referred(node: Any) -> list[str]:
+    """Definitions that a definition refers to; a stable kind may use one of an unstable version."""
+    if isinstance(node, dict):
+        own = [node["$ref"].rpartition("/")[2]] if isinstance(node.get("$ref"), str) else []
+        return own + [name for one in node.values() for name in _referred(one)]
+    return [name for one in node for name in _referred(one)] if isinstance(node, list) else []
 
 
 def _packed(value: Any) -> bytes:

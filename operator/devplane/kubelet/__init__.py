@@ -65,15 +65,20 @@ class Kubelet:
         tasks = [task for task in (self._watching, *self._lives.values()) if task is not None]
         await asyncio.gather(*tasks, return_exceptions=True)
         await asyncio.gather(*(pod.abandon() for pod in self._pods.values()))
+        self._sweep_memory()
         if self._session is not None:
             await self._session.close()
 
     def _sweep(self, known: set[str]) -> None:
-        """What pods left behind that were deleted while nobody looked, and memory volumes of an earlier life."""
+        """What pods left behind that were deleted while nobody looked, and what a killed kubelet did."""
         root = self._context.data_dir / "pods"
         for directory in root.iterdir() if root.is_dir() else ():
             if directory.name not in known:
                 shutil.rmtree(directory, ignore_errors=True)
+        self._sweep_memory()
+
+    def _sweep_memory(self) -> None:
+        """Memory volumes live no longer than this process."""
         if SHARED_MEMORY.is_dir():
             for directory in SHARED_MEMORY.glob(f"{memory_prefix(self._context.data_dir)}*"):
                 shutil.rmtree(directory, ignore_errors=True)

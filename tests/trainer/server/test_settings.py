@@ -14,6 +14,10 @@ def test_the_served_name_defaults_to_the_uri():
     assert read(MODEL).model_name == "file:///models/a"
 
 
+def test_requests_in_flight_may_take_as_long_as_any_grace_period_of_the_operator():
+    assert read(MODEL).shutdown_timeout >= 900
+
+
 def test_faults_are_off_unless_asked_for():
     faults = read(MODEL).faults
     assert (faults.errors, faults.delay, faults.cuts) == (0, 0, 0)

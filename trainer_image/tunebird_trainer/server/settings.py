@@ -124,7 +124,8 @@ def _add_serving_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--max-num-queued-reqs", type=positive, default=64, help="requests waiting; 503 beyond (64)")
     parser.add_argument("--threads", type=positive, default=1, help="CPU threads of one forward pass (default 1)")
     parser.add_argument("--drain-delay", type=seconds, default=2.0, help="served on after SIGTERM, not ready (2s)")
-    parser.add_argument("--shutdown-timeout", type=seconds, default=20.0, help="for requests in flight (default 20s)")
+    text = "then for requests in flight; the kubelet's grace period may be shorter (default 15m)"
+    parser.add_argument("--shutdown-timeout", type=seconds, default=900.0, help=text)
 
 
 def _add_fault_arguments(parser: argparse.ArgumentParser) -> None:

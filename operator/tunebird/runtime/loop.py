@@ -93,16 +93,20 @@ class Loop:
         try:
             while not stop.is_set():
                 self._woken.clear()  # before observing, so that a change during the pass is not lost
-                await self._sleep(await self._turn(), stopping)
+                await self._sleep(await self._turn(stop), stopping)
         finally:
             stopping.cancel()
 
-    async def _turn(self) -> Pause:
-        self._shared.telemetry.queued.inc()
-        async with self._shared.passes:
-            self._shared.telemetry.queued.dec()
+    async def _turn(self, stop: Stop) -> Pause:
+        with self._shared.telemetry.queued.track_inprogress():
+            await self._shared.passes.acquire()
+        try:
+            if stop.is_set():  # while it waited for its turn
+                return Pause(0.0)
             with self._measured():
                 pause = await self._pass()
+        finally:
+            self._shared.passes.release()
         self._shared.heartbeat.beat(self._key.uid)
         return pause
 

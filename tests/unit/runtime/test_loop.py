@@ -179,6 +179,21 @@ def test_no_more_passes_than_allowed_run_at_once() -> None:
     assert len(reconciler.times) == 10
 
 
+def test_stop_ends_at_once_what_still_waits_for_its_turn() -> None:
+    reconciler = Scripted(takes=5.0)
+
+    async def main() -> tuple[int, float]:
+        loops = Loops("FineTuneJob", reconciler, shared(at_once=2))
+        stop = asyncio.Event()
+        tasks = [asyncio.create_task(loops.run(Key("ml", f"job-{n}", f"uid-{n}"), stop)) for n in range(50)]
+        await asyncio.sleep(1)
+        stop.set()
+        await asyncio.gather(*tasks)
+        return len(reconciler.times), asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == (2, 5.0)
+
+
 def test_wake_all_reaches_one_namespace_only() -> None:
     reconciler = Scripted()
 

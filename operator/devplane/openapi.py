@@ -137,6 +137,10 @@ def _paths(prefix: str, resource: Resource, schema: str) -> Obj:
     space = "/namespaces/{namespace}" if resource.namespaced else ""
     collection = f"{prefix}{space}/{resource.plural}"
     found = {collection: _operations(resource, schema, _OF_COLLECTION)}
+    if "patch" not in resource.verbs:
+        # kubectl looks for fieldValidation on PATCH operations alone; where it finds none it asks for OpenAPI v2.
+        found[collection]["patch"] = found[collection]["post"]
+        return found
     found[f"{collection}/{{name}}"] = _operations(resource, schema, _OF_OBJECT)
     return found
 

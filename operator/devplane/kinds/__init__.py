@@ -61,6 +61,8 @@ VALIDATES = {
 NAMES = {
     ("v1", "Namespace"): metadata.label,
     ("v1", "Service"): metadata.label_1035,
+    ("v1", "Event"): metadata.path_segment,
+    ("events.k8s.io/v1", "Event"): metadata.path_segment,
     **{
         ("rbac.authorization.k8s.io/v1", kind): metadata.path_segment
         for kind in ("Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding")

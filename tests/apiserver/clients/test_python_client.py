@@ -1,0 +1,97 @@
+"""The `kubernetes` package: typed, dynamic and asynchronous clients."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kubernetes import client, config, dynamic, watch
+from kubernetes.client.exceptions import ApiException
+
+from apiserver.clients import widgets
+from apiserver.conftest import Cluster
+
+Obj = dict[str, Any]
+
+
+@pytest.fixture
+def api(cluster: Cluster) -> Iterator[client.ApiClient]:
+    with config.new_client_from_config(str(cluster.kubeconfig)) as made:
+        yield made
+
+
+def config_map(name: str, **data: str) -> client.V1ConfigMap:
+    return client.V1ConfigMap(metadata=client.V1ObjectMeta(name=name), data=data)
+
+
+def test_typed_objects_go_round(api: client.ApiClient, cluster: Cluster) -> None:
+    core = client.CoreV1Api(api)
+    made = core.create_namespaced_config_map(cluster.namespace, config_map("one", a="1"))
+    core.patch_namespaced_config_map("one", cluster.namespace, {"data": {"b": "2"}})
+    assert core.read_namespaced_config_map("one", cluster.namespace).data == {"a": "1", "b": "2"}
+    with pytest.raises(ApiException) as refused:
+        core.create_namespaced_config_map(cluster.namespace, config_map("one"))
+    assert (refused.value.status, "AlreadyExists" in refused.value.body) == (409, True)
+    made.data = {"a": "9"}
+    with pytest.raises(ApiException) as conflict:
+        core.replace_namespaced_config_map("one", cluster.namespace, made)
+    assert conflict.value.status == 409
+
+
+def test_a_watch_tells_what_happens(api: client.ApiClient, cluster: Cluster) -> None:
+    core = client.CoreV1Api(api)
+    version = core.list_namespaced_config_map(cluster.namespace).metadata.resource_version
+    core.create_namespaced_config_map(cluster.namespace, config_map("one"))
+    core.patch_namespaced_config_map("one", cluster.namespace, {"data": {"a": "1"}})
+    core.delete_namespaced_config_map("one", cluster.namespace)
+    seen = [
+        event["type"]
+        for event in watch.Watch().stream(
+            core.list_namespaced_config_map, cluster.namespace, resource_version=version, timeout_seconds=2
+        )
+        if event["object"].metadata.name == "one"
+    ]
+    assert seen == ["ADDED", "MODIFIED", "DELETED"]
+
+
+def test_a_status_is_written_through_its_own_path_alone(api: client.ApiClient, cluster: Cluster) -> None:
+    group = widgets.group()
+    extensions, custom = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
+    extensions.create_custom_resource_definition(widgets.definition(group))
+    try:
+        where = (group, "v1", cluster.namespace, "widgets")
+        custom.create_namespaced_custom_object(*where, {**widgets.widget(group), "status": {"no": 1}})
+        custom.patch_namespaced_custom_object_status(*where, "one", {"status": {"phase": "Up"}, "spec": {"size": 99}})
+        found = custom.get_namespaced_custom_object(*where, "one")
+        assert (found["status"], found["spec"]["size"], found["metadata"]["generation"]) == ({"phase": "Up"}, 3, 1)
+    finally:
+        extensions.delete_custom_resource_definition(f"widgets.{group}")
+
+
+def test_the_dynamic_client_applies(api: client.ApiClient, cluster: Cluster) -> None:
+    maps = dynamic.DynamicClient(api).resources.get(api_version="v1", kind="ConfigMap")
+    body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"a": "1"}}
+    maps.server_side_apply(body, namespace=cluster.namespace, field_manager="test", force_conflicts=True)
+    found = maps.get(name="one", namespace=cluster.namespace)
+    assert found.data.to_dict() == {"a": "1"}
+    assert [entry.manager for entry in found.metadata.managedFields] == ["test"]
+
+
+def test_pages_of_a_list_are_whole(api: client.ApiClient, cluster: Cluster) -> None:
+    core = client.CoreV1Api(api)
+    label = f"page-{uuid.uuid4().hex[:6]}"
+    for number in range(5):
+        made = config_map(f"m{number}")
+        made.metadata.labels = {"page": label}
+        core.create_namespaced_config_map(cluster.namespace, made)
+    names: list[str] = []
+    token = None
+    while token != "":
+        page = core.list_namespaced_config_map(
+            cluster.namespace, label_selector=f"page={label}", limit=2, _continue=token
+        )
+        names += [one.metadata.name for one in page.items]
+        token = page.metadata._continue or ""
+    assert names == [f"m{number}" for number in range(5)]

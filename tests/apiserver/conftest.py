@@ -1,0 +1,67 @@
+"""A cluster to speak to: devplane as a process of its own, or the one of TUNEBIRD_TEST_KUBECONFIG."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fakes.processes import devplane
+
+KUBECTL = Path(sys.prefix) / "bin" / "kubectl"
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """A kubeconfig, and a namespace of the test's own."""
+
+    kubeconfig: Path
+    namespace: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+
+    def run(self, *args: str, stdin: Any = None, seconds: float = 30) -> subprocess.CompletedProcess[str]:
+        """kubectl in the namespace; `stdin` is text, or an object that is sent as JSON."""
+        text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
+        command = [str(KUBECTL), "-n", self.namespace, *args]
+        return subprocess.run(
+            command, check=False, env=self.env, input=text, capture_output=True, text=True, timeout=seconds
+        )
+
+    def kubectl(self, *args: str, stdin: Any = None, seconds: float = 30) -> str:
+        """What kubectl prints; fails with what it complains of."""
+        done = self.run(*args, stdin=stdin, seconds=seconds)
+        assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}{done.stdout}"
+        return done.stdout
+
+    def start(self, *args: str) -> subprocess.Popen[str]:
+        command = [str(KUBECTL), "-n", self.namespace, *args]
+        return subprocess.Popen(command, env=self.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+@pytest.fixture(scope="session")
+def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    if given := os.environ.get("TUNEBIRD_TEST_KUBECONFIG"):
+        yield Path(given)
+        return
+    with devplane(tmp_path_factory.mktemp("devplane")) as path:
+        yield path
+
+
+@pytest.fixture
+def cluster(kubeconfig: Path) -> Iterator[Cluster]:
+    """A fresh namespace of the cluster; deleted with all that it holds."""
+    made = Cluster(kubeconfig, f"test-{uuid.uuid4().hex[:8]}")
+    made.kubectl("create", "namespace", made.namespace)
+    yield made
+    made.kubectl("delete", "namespace", made.namespace, "--wait=false")

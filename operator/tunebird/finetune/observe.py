@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from tunebird.api.base import problems
 from tunebird.api.finetunejob import FineTuneJob
-from tunebird.api.jobstatus import Artifact, ArtifactForm, FineTuneJobStatus, Servable
+from tunebird.api.jobstatus import Artifact, ArtifactForm, AttemptStatus, FineTuneJobStatus, Servable
 from tunebird.api.reports import ArtifactResult, Report, Termination
 from tunebird.finetune.decide import unanswered
 from tunebird.finetune.limits import refusals
@@ -122,21 +122,7 @@ def record_of(manifest: Manifest) -> Record:
     status = FineTuneJobStatus.model_validate(manifest.get("status") or {})
     stalled = find(conditions_of(manifest.get("status") or {}), "Stalled")
     return Record(
-        attempts=tuple(
-            Attempt(
-                number=attempt.number,
-                created=instant(attempt.created) if attempt.created else _start_of_time(manifest),
-                job_uid=attempt.job_uid,
-                start=_instant(attempt.start),
-                end=_instant(attempt.end),
-                reason=attempt.reason,
-                message=attempt.message,
-                exit_code=attempt.exit_code,
-                checkpoint=attempt.checkpoint,
-                counted=attempt.counted,
-            )
-            for attempt in status.attempts
-        ),
+        attempts=tuple(_attempt_of(attempt, manifest) for attempt in status.attempts),
         restarts=status.restarts,
         start_time=_instant(status.start_time),
         completion_time=_instant(status.completion_time),
@@ -147,6 +133,21 @@ def record_of(manifest: Manifest) -> Record:
         verbs=tuple(Verb(verb.verb, verb.value, instant(verb.time)) for verb in status.consumed_verbs),
         plan_hash=status.plan.hash if status.plan is not None else "",
         refused=stalled.message if stalled is not None and stalled.reason == "InvalidSpec" else "",
+    )
+
+
+def _attempt_of(saved: AttemptStatus, manifest: Manifest) -> Attempt:
+    return Attempt(
+        number=saved.number,
+        created=instant(saved.created or manifest["metadata"]["creationTimestamp"]),
+        job_uid=saved.job_uid,
+        start=_instant(saved.start),
+        end=_instant(saved.end),
+        reason=saved.reason,
+        message=saved.message,
+        exit_code=saved.exit_code,
+        checkpoint=saved.checkpoint,
+        counted=saved.counted,
     )
 
 
@@ -172,10 +173,6 @@ def _outcome(manifest: Manifest) -> Outcome | None:
         if condition is not None and condition.status == "True":
             return Outcome(succeeded, condition.reason, condition.message)
     return None
-
-
-def _start_of_time(manifest: Manifest) -> datetime:
-    return instant(manifest["metadata"]["creationTimestamp"])
 
 
 def _instant(text: str | None) -> datetime | None:

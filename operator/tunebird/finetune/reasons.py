@@ -149,6 +149,8 @@ def why_exited(exited: Exit) -> Why:
         return Why("HostOutOfMemory", exited.message or "the trainer was killed: out of host memory")
     if exited.reason in ("StartError", "ContainerCannotRun") or exited.code in (126, 127):
         return Why("StartError", exited.message or f"the container could not be started (exit code {exited.code})")
+    if exited.reason == "ContainerStatusUnknown":
+        return Why("NodeLost", exited.message)
     named = EXIT_CODES.get(exited.code)
     told = exited.told if exited.told in REASONS else ""
     if named is not None:

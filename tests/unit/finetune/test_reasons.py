@@ -125,6 +125,7 @@ def test_no_exit_code_that_says_the_users_input_is_wrong_is_ever_retried() -> No
 
 def test_the_trainers_finer_reason_is_used_only_where_the_exit_code_agrees() -> None:
     assert why_exited(Exit(4, told="GatedModel", message="m")).reason == "GatedModel"
+    assert why_exited(Exit(137, "ContainerStatusUnknown", "could not be located")).reason == "NodeLost"
     assert why_exited(Exit(202, told="DiskFull", message="m")).reason == "DiskFull"
     assert why_exited(Exit(203, told="InvalidDataset", message="m")).reason == "Internal"
     assert why_exited(Exit(3, told="NoSuchReason", message="m")).reason == "InvalidDataset"

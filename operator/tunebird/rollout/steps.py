@@ -80,18 +80,32 @@ def action(step: Step) -> str:
 
 
 def _ticked(turn: Turn, step: StepProgress) -> Turn:
-    """The bake clock runs only while the weight is what was asked for, and accepted."""
-    plan, progress = turn.seen.plan, turn.progress
-    running = step.index < len(plan.steps) and isinstance(plan.steps[step.index], Bake)
-    running = running and progress.accepted and progress.weight == plan.weight_at(step.index)
-    running = running and turn.seen.ready(progress.canary) > 0
-    if not running:
-        return turn.but(replace(progress, step=replace(step, ticked=None)))
-    added = 0.0
-    if step.ticked is not None:
-        added = min(max(0.0, (turn.seen.now - step.ticked).total_seconds()), LONGEST_TICK_SECONDS)
+    """The bake clock runs only while the weight is what was asked for, and accepted.
+
+    It is written down once an interval and at its end: a pass must not be a reason for the next one.
+    """
+    bake = _running_bake(turn, step)
+    if bake is None:
+        return turn.but(replace(turn.progress, step=replace(step, ticked=None)))
+    added = _seconds_since(step.ticked, turn.seen.now)
+    between = step.ticked is not None and added < turn.seen.plan.analysis.interval
+    if between and not step.baked_seconds < bake.seconds <= step.baked_seconds + added:
+        return turn
     ticked = replace(step, baked_seconds=step.baked_seconds + added, ticked=turn.seen.now)
-    return turn.but(replace(progress, step=ticked))
+    return turn.but(replace(turn.progress, step=ticked))
+
+
+def _running_bake(turn: Turn, step: StepProgress) -> Bake | None:
+    """The bake whose clock runs now: its weight is accepted and its canary ready."""
+    plan, progress = turn.seen.plan, turn.progress
+    bake = plan.steps[step.index] if step.index < len(plan.steps) else None
+    at_weight = progress.accepted and progress.weight == plan.weight_at(step.index)
+    running = isinstance(bake, Bake) and at_weight and turn.seen.ready(progress.canary) > 0
+    return bake if running and isinstance(bake, Bake) else None
+
+
+def _seconds_since(then: datetime | None, now: datetime) -> float:
+    return min(max(0.0, (now - then).total_seconds()), LONGEST_TICK_SECONDS) if then else 0.0
 
 
 def _waits_for_capacity(turn: Turn, weight: int) -> str:

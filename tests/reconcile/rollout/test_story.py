@@ -380,3 +380,15 @@ async def test_a_status_conflict_is_observed_again(cluster):
     cluster.kube.before = fail_once("replace_status", MODEL_ROLLOUT, Conflict("modified"))
     await cluster.run(300, tick=10)
     assert cluster.shares() == {BAD: 100}
+
+
+async def test_passes_between_two_samples_write_nothing_while_the_clock_goes_on(cluster):
+    cluster.serve(BAD)
+    while cluster.status.get("step", {}).get("kind") != "bake":
+        await cluster.run(5)
+    await cluster.settle()
+    cluster.kube.writes.clear()
+    for _ in range(20):
+        cluster.clock.advance(0.05)
+        await cluster.once()
+    assert cluster.kube.writes == []

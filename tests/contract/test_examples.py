@@ -12,7 +12,7 @@ from tunebird.finetune.plan import explain
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = sorted(EXAMPLES.rglob("*.yaml"))
-STRUCTURES = {resource.kind.kind: Structural(crds.openapi(resource.model)) for resource in crds.RESOURCES}
+STRUCTURES = {resource.kind: Structural(crds.openapi(resource.model)) for resource in crds.RESOURCES}
 
 
 def _ours() -> list[Any]:

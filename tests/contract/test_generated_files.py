@@ -14,10 +14,16 @@ from tunebird.api.finetunejob import FineTuneJob
 from tunebird.api.trainer import TrainerConfig, json_schema
 from tunebird.finetune.config import trainer_config
 from tunebird.finetune.plan import resolve
+from tunebird.kube.meta import FINE_TUNE_JOB, MODEL_ROLLOUT
 
 
 def test_nothing_generated_is_stale() -> None:
     assert crds.stale() == []
+
+
+def test_the_definitions_are_of_the_kinds_that_the_operator_watches() -> None:
+    kinds = {(resource.kind, resource.plural, f"{crds.GROUP}/{crds.VERSION}") for resource in crds.RESOURCES}
+    assert kinds == {(kind.kind, kind.plural, kind.api_version) for kind in (FINE_TUNE_JOB, MODEL_ROLLOUT)}
 
 
 def test_the_check_names_a_file_that_was_edited(tmp_path: Path) -> None:

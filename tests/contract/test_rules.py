@@ -23,8 +23,8 @@ JOB: Body = {
 }
 ROLLOUT: Body = {"model": {"source": PVC}, "traffic": {"type": "Replicas"}}
 SPECS = {"FineTuneJob": JOB, "ModelRollout": ROLLOUT}
-DEFINITIONS = {resource.kind.kind: crds.crd(resource) for resource in crds.RESOURCES}
-MODELS = {resource.kind.kind: resource.model for resource in crds.RESOURCES}
+DEFINITIONS = {resource.kind: crds.crd(resource) for resource in crds.RESOURCES}
+MODELS = {resource.kind: resource.model for resource in crds.RESOURCES}
 STRUCTURES = {
     kind: Structural(body["spec"]["versions"][0]["schema"]["openAPIV3Schema"]) for kind, body in DEFINITIONS.items()
 }

@@ -17,10 +17,10 @@ from tunebird.api.base import Model
 from tunebird.api.finetunejob import FineTuneJob
 from tunebird.api.modelrollout import ModelRollout
 from tunebird.api.trainer import json_schema
-from tunebird.kube.meta import FINE_TUNE_JOB, GROUP, MODEL_ROLLOUT, VERSION, Kind
 
 Schema = dict[str, Any]
 
+GROUP, VERSION = "tunebird.dev", "v1alpha1"
 REPOSITORY = Path(__file__).parents[3]
 _KEPT = (
     "type",
@@ -58,9 +58,10 @@ class Column:
 class Resource:
     """A kind with what its CRD needs besides the schema."""
 
-    kind: Kind
+    kind: str
     model: type[Model]
     singular: str
+    plural: str
     short: str
     columns: tuple[Column, ...]
     subresources: Mapping[str, Mapping[str, str]]
@@ -69,9 +70,10 @@ class Resource:
 _AGE = Column("Age", ".metadata.creationTimestamp", "date")
 RESOURCES = (
     Resource(
-        FINE_TUNE_JOB,
+        "FineTuneJob",
         FineTuneJob,
         "finetunejob",
+        "finetunejobs",
         "ftj",
         (
             Column("Phase", ".status.phase"),
@@ -85,9 +87,10 @@ RESOURCES = (
         {"status": {}},
     ),
     Resource(
-        MODEL_ROLLOUT,
+        "ModelRollout",
         ModelRollout,
         "modelrollout",
+        "modelrollouts",
         "mro",
         (
             Column("Phase", ".status.phase"),
@@ -112,7 +115,7 @@ RESOURCES = (
 
 def crd(resource: Resource) -> Schema:
     """The CustomResourceDefinition of a kind."""
-    kind = resource.kind
+    kind, plural = resource.kind, resource.plural
     version = {
         "name": VERSION,
         "served": True,
@@ -121,11 +124,11 @@ def crd(resource: Resource) -> Schema:
         "additionalPrinterColumns": [column.manifest() for column in resource.columns],
         "schema": {"openAPIV3Schema": openapi(resource.model)},
     }
-    names = {"kind": kind.kind, "listKind": f"{kind.kind}List", "plural": kind.plural, "singular": resource.singular}
+    names = {"kind": kind, "listKind": f"{kind}List", "plural": plural, "singular": resource.singular}
     return {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
-        "metadata": {"name": f"{kind.plural}.{GROUP}"},
+        "metadata": {"name": f"{plural}.{GROUP}"},
         "spec": {
             "group": GROUP,
             "scope": "Namespaced",
@@ -159,7 +162,7 @@ def _immutable(spec: Schema, mutable: frozenset[str]) -> Iterator[Schema]:
         optional = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || {same})"
         yield {
             "rule": same if name in spec["required"] else optional,
-            "message": f"{name} can't be changed: make another {FINE_TUNE_JOB.kind}",
+            "message": f"{name} can't be changed: make another FineTuneJob",
             "fieldPath": f".{name}",
         }
 
@@ -222,7 +225,7 @@ def outputs(repository: Path = REPOSITORY) -> dict[Path, str]:
     chart = repository / "helm" / "tunebird" / "templates" / "crds"
     files: dict[Path, str] = {}
     for resource in RESOURCES:
-        name = f"{GROUP}_{resource.kind.plural}.yaml"
+        name = f"{GROUP}_{resource.plural}.yaml"
         files[repository / "crds" / name] = _HEADER + _yaml(crd(resource))
         if chart.is_dir():
             files[chart / name] = _chart_copy(crd(resource))

@@ -143,6 +143,7 @@ def apply(
     `live` None creates. The result has its new managedFields; where nothing changes it equals `live`.
     """
     _check(applied, types)
+    applied = _own_half(applied, subresource)
     base = _unmanaged(live) if live is not None else _blank(applied)
     owners = ownership(live)
     me = Manager(manager, APPLY, applied.get("apiVersion", ""), subresource)
@@ -168,6 +169,15 @@ def _time(last: Owned | None, me: Manager, wanted: Fields, now: str) -> str:
     """Applying the same again leaves the entry, and so the object, as it is."""
     same = last is not None and last.fields == wanted and last.manager == me
     return last.time if last is not None and same else now
+
+
+def _own_half(applied: Obj, subresource: str) -> Obj:
+    """Through `status` nothing else is applied, whatever the body says."""
+    if subresource != "status":
+        return applied
+    named = {key: value for key, value in applied.get("metadata", {}).items() if key in ("name", "namespace")}
+    status = {"status": applied["status"]} if "status" in applied else {}
+    return {"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind"), "metadata": named, **status}
 
 
 def _blank(applied: Obj) -> Obj:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from devplane.cel_overloads import Overload, declared, matching
 from devplane.cel_syntax import Call, CelError, Expr, Ident, ListOf, Literal, Macro, MapOf, Select, parse
-from devplane.cel_types import BOOL, DOUBLE, DYN, INT, NULL, STRING, Type, list_of
+from devplane.cel_types import BOOL, DOUBLE, DYN, INT, KEY, NULL, Type, list_of
 
 TYPE_NAMES = frozenset({"int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"})
 
@@ -95,7 +95,7 @@ class _Checker:
                 expr.over.at,
                 f"expression of type '{over}' cannot be range of a comprehension (must be list, map, or dynamic)",
             )
-        variable = STRING if over.kind == "map" else over.element or DYN
+        variable = KEY if over.kind == "map" else over.element or DYN
         inner = {**scope, expr.variable: variable}
         bodies = [self.type_of(body, inner) for body in expr.bodies]
         conditions = bodies[:-1] if expr.name == "map" else bodies

@@ -5,6 +5,7 @@ The engine (`cel`) knows a function by its name alone, so `indexOf` serves strin
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from devplane.decode import is_quantity
+from devplane.formats import FORMATS
 from devplane.kinds.rules import amount
 from devplane.structure import Node
 from devplane.types import Obj
@@ -140,6 +142,18 @@ def _part(read: Callable[[SplitResult], str]) -> Callable[[Obj], str]:
     return lambda url: read(urlsplit(url["url"]))
 
 
+def _is_ip(text: str) -> bool:
+    return FORMATS["ipv4"](text) or FORMATS["ipv6"](text)
+
+
+def _address(value: Any) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(value["ip"] if isinstance(value, dict) else value)
+
+
+def _network(value: Obj) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    return ipaddress.ip_network(value["cidr"], strict=False)
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "charAt": lambda text, at: text[at : at + 1],
     "indexOf": _index_of,
@@ -160,6 +174,15 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "sum": lambda items: sum(items, timedelta()) if items and isinstance(items[0], timedelta) else sum(items),
     "min": min,
     "max": max,
+    "isIP": _is_ip,
+    "ip": lambda text: {"ip": str(_address(text))},
+    "family": lambda value: _address(value).version,
+    "isLoopback": lambda value: _address(value).is_loopback,
+    "isUnspecified": lambda value: _address(value).is_unspecified,
+    "isCIDR": FORMATS["cidr"],
+    "cidr": lambda text: {"cidr": str(_network({"cidr": text}))},
+    "prefixLength": lambda value: _network(value).prefixlen,
+    "containsIP": lambda value, address: _address(address) in _network(value),
     "isURL": _is_url,
     "url": _url,
     "getScheme": _part(lambda parts: parts.scheme),

@@ -35,6 +35,8 @@ class Type:
 
 DYN, BOOL, INT, DOUBLE = Type("dyn"), Type("bool", smallest=4), Type("int"), Type("double")
 STRING, NULL = Type("string", smallest=2, size=MAX_REQUEST - 2), Type("null")
+# The server's estimate gives keys of maps no size, so rules on them cost little.
+KEY = Type("string", smallest=2)
 
 
 def list_of(element: Type, size: int = 0) -> Type:

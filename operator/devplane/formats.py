@@ -38,7 +38,7 @@ def _is_date_time(text: str) -> bool:
 
 FORMATS: dict[str, Callable[[str], bool]] = {
     "byte": _parses(lambda text: b64decode(text, validate=True)),
-    "cidr": _parses(lambda text: ipaddress.ip_network(text, strict=False)),
+    "cidr": lambda text: "/" in text and _parses(lambda one: ipaddress.ip_network(one, strict=False))(text),
     "date": _parses(date.fromisoformat),
     "date-time": _is_date_time,
     "datetime": _is_date_time,

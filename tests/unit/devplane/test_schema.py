@@ -203,6 +203,7 @@ def test_names_that_are_no_identifiers_are_escaped_in_rules() -> None:
         "type(self.mixed) == int ? self.mixed < 5 : self.mixed.endsWith('%')",
         "self.ratio >= 1.0 && self.ratio < 1.5",
         "url('https://a.dev:1/x').getHostname() == 'a.dev' && isURL('http://b')",
+        "isIP('10.0.0.1') && !isIP('x') && cidr('10.0.0.0/8').containsIP('10.1.2.3') && ip('::1').family() == 6",
         "'a' in self.map && !('z' in self.map) && 'ab' in self.list",
     ],
 )

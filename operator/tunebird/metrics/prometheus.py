@@ -92,7 +92,7 @@ class PrometheusProvider:
 
 
 def with_selector(promql: str, selector: str) -> str:
-    """``name{{selector}}`` gets braces of its own; inside braces (``name{x="y",{{selector}}}``) only the matchers come."""
+    """``name{{selector}}`` gets braces of its own; inside braces it is only the matchers."""
     return _BARE.sub(f"{{{selector}}}", promql).replace(SELECTOR, selector)
 
 

@@ -9,7 +9,7 @@ from math import exp, inf, log
 
 from tunebird.metrics.provider import Lack
 from tunebird.rollout.counting import evidence_of
-from tunebird.rollout.evidence import Tally, Test, log_e_value, log_evidence, lower_bound, strongest
+from tunebird.rollout.evidence import LimitTest, Tally, log_e_value, log_evidence, lower_bound, strongest
 from tunebird.rollout.plan import Limit, Plan, Sli, Threshold
 from tunebird.rollout.progress import Evidence, Measured
 
@@ -66,7 +66,7 @@ def _verdict(plan: Plan, sli: Sli, known: Evidence, now: datetime, step_samples:
 
 
 def _limit_verdict(plan: Plan, sli: Sli, rule: Limit, known: Evidence, now: datetime, step_samples: int) -> Verdict:
-    test = Test(rule.maximum, plan.planned_seconds)
+    test = LimitTest(rule.maximum, plan.planned_seconds)
     alpha = plan.analysis.alpha if sli.observe_only else plan.analysis.alpha_each
     log_e = log_evidence(known.detector, test, known.canary) if known.detector.starts else 0.0
     failing = log_e >= log(1 / alpha) and known.canary.failures >= FEWEST_FAILURES
@@ -83,7 +83,7 @@ def _limit_verdict(plan: Plan, sli: Sli, rule: Limit, known: Evidence, now: date
     )  # fmt: skip
 
 
-def both_fail(test: Test, known: Evidence) -> bool:
+def both_fail(test: LimitTest, known: Evidence) -> bool:
     """Whether the stable arm fails too since the canary's strongest process began: an outage, nobody's fault."""
     since = strongest(known.detector, test, known.canary)
     return log_e_value(known.stable.minus(since.stable), test.limit) >= log(OUTAGE_E_VALUE)

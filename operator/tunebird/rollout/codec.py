@@ -44,7 +44,7 @@ def _plain(value: Any) -> Any:
         return {item.name: _plain(inner) for item, inner in items if inner != _default(item)}
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
-    return round(value, 6) if isinstance(value, float) else value  # never by digits: start times are large numbers
+    return round(value, 12) if isinstance(value, float) else value  # start times are large, shares of α small
 
 
 def _default(item: Field[Any]) -> Any:

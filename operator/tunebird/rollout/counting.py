@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunebird.metrics.provider import Count, Counts, Lack, Missing, Reading, Sample, Value
-from tunebird.rollout.evidence import Tally, Test, advanced, again, begun
+from tunebird.rollout.evidence import LimitTest, Tally, advanced, again, begun
 from tunebird.rollout.plan import Limit, Plan, Sli
 from tunebird.rollout.progress import Baseline, Evidence, Measured, PodBaseline
 
@@ -191,5 +191,5 @@ def _advanced(item: Evidence, plan: Plan, sli: Sli, seconds: float) -> Evidence:
         return item
     if not item.detector.starts:
         return replace(item, detector=begun(Tally(), Tally()))
-    test = Test(sli.rule.maximum, plan.planned_seconds)
+    test = LimitTest(sli.rule.maximum, plan.planned_seconds)
     return replace(item, detector=advanced(item.detector, test, item.canary, item.stable, seconds))

@@ -62,7 +62,7 @@ class Detector:
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class LimitTest:
     """What is tested: failure rate ≤ `limit`, over about `planned_seconds` of traffic."""
 
     limit: float
@@ -89,7 +89,7 @@ def again(detector: Detector, canary: Tally, stable: Tally) -> Detector:
     return replace(detector, starts=(Start(weight, canary, stable),), spent=detector.spent + weight)
 
 
-def advanced(detector: Detector, test: Test, canary: Tally, stable: Tally, seconds: float) -> Detector:
+def advanced(detector: Detector, test: LimitTest, canary: Tally, stable: Tally, seconds: float) -> Detector:
     """With one more process if it is time for one; of too many the least promising is dropped, which costs power only.
 
     `seconds` is the time of traffic so far.
@@ -102,8 +102,8 @@ def advanced(detector: Detector, test: Test, canary: Tally, stable: Tally, secon
     return replace(detector, starts=starts, spent=detector.spent + weight, seconds=seconds)
 
 
-def _share(detector: Detector, test: Test, seconds: float) -> float:
-    """α for a new process: in proportion to the planned time since the last; after that time, a part of what is left."""
+def _share(detector: Detector, test: LimitTest, seconds: float) -> float:
+    """α for a new process: in proportion to the planned time since the last; after that, a part of what is left."""
     elapsed = min(seconds, test.planned_seconds)
     share = PLANNED_SHARE * max(0.0, elapsed - detector.seconds) / test.planned_seconds
     reserved = PLANNED_SHARE * (1 - elapsed / test.planned_seconds)
@@ -111,25 +111,25 @@ def _share(detector: Detector, test: Test, seconds: float) -> float:
     return min(share, unspent) if share > 0 else LATE_SHARE * max(0.0, unspent - reserved)
 
 
-def _promising(starts: tuple[Start, ...], test: Test, canary: Tally) -> tuple[Start, ...]:
+def _promising(starts: tuple[Start, ...], test: LimitTest, canary: Tally) -> tuple[Start, ...]:
     if len(starts) < MOST_STARTS:
         return starts
     worst = min(starts, key=lambda start: _log_wealth(start, test, canary))
     return tuple(start for start in starts if start is not worst)
 
 
-def _log_wealth(start: Start, test: Test, canary: Tally) -> float:
+def _log_wealth(start: Start, test: LimitTest, canary: Tally) -> float:
     return log(start.weight) + log_e_value(canary.minus(start.canary), test.limit)
 
 
-def log_evidence(detector: Detector, test: Test, canary: Tally) -> float:
+def log_evidence(detector: Detector, test: LimitTest, canary: Tally) -> float:
     """ln of the weighted sum of the processes' e-values: reject at ln(1/α)."""
     logs = [_log_wealth(start, test, canary) for start in detector.starts]
     highest = max(logs)
     return highest + log(sum(exp(value - highest) for value in logs))
 
 
-def strongest(detector: Detector, test: Test, canary: Tally) -> Start:
+def strongest(detector: Detector, test: LimitTest, canary: Tally) -> Start:
     """The process with most evidence: it says since when the canary fails."""
     return max(detector.starts, key=lambda start: _log_wealth(start, test, canary))
 

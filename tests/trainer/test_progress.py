@@ -1,6 +1,8 @@
 import threading
 import time
+import urllib.error
 from datetime import UTC, datetime
+from email.message import Message
 
 from tunebird_trainer.progress import Endpoint, Progress, Reporter, Speed, line, report
 
@@ -105,3 +107,18 @@ def test_time_left_counts_only_the_steps_of_this_process(monkeypatch):
     clock = iter([100.0, 110.0])
     monkeypatch.setattr("time.monotonic", lambda: next(clock))
     assert Speed(step=50, tokens=0).eta_seconds(step=60, of=100) == 40
+
+
+def test_an_endpoint_that_refuses_is_complained_about_once(monkeypatch, capsys):
+    def refuse(*_):
+        raise urllib.error.HTTPError("http://127.0.0.1:1/", 401, "Unauthorized", Message(), None)
+
+    monkeypatch.setattr(Endpoint, "post", refuse)
+    reporter = Reporter(3600, Endpoint("http://127.0.0.1:1/", None))
+    for step in (1, 2):
+        reporter.offer(Progress(1, "train", step, 2))
+        reporter._tell()
+    reporter.close()
+    said = capsys.readouterr().out
+    assert said.count("report not delivered: HTTP Error 401: Unauthorized; training goes on") == 1
+    assert "step 2/2" in said

@@ -1,0 +1,78 @@
+"""How runs fail: each with its code, its reason, and a sentence that helps."""
+
+import subprocess
+
+import pytest
+
+from trainer import processes
+from trainer.factories import placed
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", disk], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("needs the right to mount")
+    yield disk
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_model_that_is_not_in_the_cache_is_said_to_be_absent(tmp_path, tiny_model):
+    config = placed(tmp_path, tiny_model, model__uri="hf://nobody/nothing")
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (4, "ModelNotFound")
+    assert "HF_HUB_OFFLINE is set" in failed.message
+
+
+def test_a_model_that_changed_is_refused(tmp_path, tiny_model):
+    config = placed(tmp_path, tiny_model, model__digest="sha256:" + "0" * 64)
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (4, "ModelMismatch")
+
+
+def test_a_loss_that_is_not_a_number_names_the_last_good_checkpoint(tmp_path, tiny_model):
+    config = placed(
+        tmp_path,
+        tiny_model,
+        method__tuning="full",
+        method__lora=None,
+        output__forms=["merged"],
+        training__learningRate=1e37,
+        training__schedule={"type": "constant", "warmup": 0.0},
+        training__maxSteps=50,
+        checkpoint__everySteps=1,
+    )
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"], failed.journal["phase"]) == (6, "NaNLoss", "train")
+    assert "lower training.learningRate (now 1e+37)" in failed.message
+    assert failed.message.endswith(f"the last good checkpoint is {failed.journal['checkpoint']}")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_full_disk_loses_nothing_and_the_run_goes_on_when_there_is_room(tmp_path, tiny_model, small_disk):
+    config = placed(tmp_path, tiny_model, checkpoint__uri=f"file://{small_disk}/checkpoints", checkpoint__everySteps=1)
+    config["training"]["maxSteps"] = 12
+    (small_disk / "ballast").write_bytes(b"0" * 100_000)
+    config["checkpoint"]["keep"] = 50
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (202, "DiskFull")
+    assert failed.message.endswith(f"the last good checkpoint is {failed.journal['checkpoint']}")
+
+    (small_disk / "ballast").unlink()
+    config["checkpoint"]["keep"] = 1
+    config["job"]["attempt"] = 2
+    again = processes.run(config, tmp_path)
+    assert again.code == 0, again.log
+    assert f"resuming after {failed.journal['checkpoint']}" in again.log
+
+
+def test_an_unwritable_output_is_found_before_training(tmp_path, tiny_model):
+    (tmp_path / "blocked").write_text("a file where a folder should be")
+    config = placed(tmp_path, tiny_model, output__uri=f"file://{tmp_path}/blocked/out")
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (202, "StorageUnavailable")
+    assert "train:" not in failed.log

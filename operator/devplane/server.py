@@ -173,7 +173,7 @@ class Server:
         where = asked.place
         if where.subresource and where.subresource != "status":
             return await self._serve_subresource(asked)
-        if asked.verb not in where.resource.verbs or (where.subresource and asked.verb in ("create", "delete")):
+        if asked.verb not in where.resource.verbs or not _fits(asked.verb, where):
             raise ApiError.method_not_allowed()
         match asked.verb:
             case "get":
@@ -338,6 +338,19 @@ class Server:
             text = warning.replace("\\", "\\\\").replace('"', '\\"')
             response.headers.add("Warning", f'299 - "{text}"')
         return response
+
+
+def _fits(verb: str, where: Place) -> bool:
+    """Single objects are not created under their name, collections not updated, subresources not deleted."""
+    match verb:
+        case "create":
+            return not where.name
+        case "update" | "patch":
+            return bool(where.name)
+        case "delete":
+            return not where.subresource
+        case _:
+            return True
 
 
 def _action(verb: str, where: Place) -> Action:

@@ -122,6 +122,9 @@ class Api:
             raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {resource.kind})")
         api_version = body.setdefault("apiVersion", resource.api_version)
         kind = body.setdefault("kind", resource.kind)
+        for key, value in (("apiVersion", api_version), ("kind", kind)):
+            if not isinstance(value, str):
+                raise ApiError.bad_request(cannot_handle(resource, f"{key} is not a string"))
         if (api_version, kind) != (resource.api_version, resource.kind):
             raise ApiError.bad_request(wrong_kind(resource, api_version, kind))
         if not isinstance(body.setdefault("metadata", {}), dict):

@@ -132,6 +132,8 @@ def comparable(value: Any, *, key: str = "") -> Any:
             value = {**value, "columnDefinitions": columns}
         return {name: comparable(one, key=name) for name, one in value.items()}
     if isinstance(value, list):
+        if key == "managedFields":  # sorted by time first, and a second may pass between two writes
+            value = sorted(value, key=lambda one: (one["operation"], one["manager"], one.get("subresource", "")))
         return [comparable(one, key=f"{key}[]") for one in value]
     if key in ("resourceVersion", "continue") and value:
         return f"<{key}>"

@@ -72,6 +72,8 @@ def apply(api: Api, target: Target, applied: Any, write: Write, *, force: bool) 
         raise ApiError.unsupported_media_type(f"{JSON_PATCH}, {MERGE_PATCH}; devplane has no schema of {resource.kind}")
     live = api.find(target)
     _fill_in(target, applied)
+    if resource.has_status and not write.subresource:
+        applied.pop("status", None)
     if live is not None:
         _check_version(target, applied, live)
     elif write.subresource:

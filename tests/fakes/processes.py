@@ -41,11 +41,11 @@ def process(module: str, *args: str, log: Path, **env: str) -> Iterator[subproce
 
 
 @contextmanager
-def devplane(folder: Path, port: int = 0) -> Iterator[Path]:
+def devplane(folder: Path, port: int = 0, *args: str) -> Iterator[Path]:
     """A control plane of its own; gives the kubeconfig. With the same folder and port it goes on where it was."""
     log = folder / "devplane.log"
     log.unlink(missing_ok=True)
-    with process("devplane", "serve", "--data-dir", str(folder / "data"), "--port", str(port), log=log):
+    with process("devplane", "serve", "--data-dir", str(folder / "data"), "--port", str(port), *args, log=log):
         until(lambda: log.exists() and _ready(log) is not None, "devplane is ready")
         ready = _ready(log)
         assert ready is not None

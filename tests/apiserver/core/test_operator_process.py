@@ -106,7 +106,7 @@ def test_two_operators_never_act_at_once_and_the_second_takes_over_when_the_firs
             assert first.passes()[-1][0] < second.passes()[0][0]
 
 
-@pytest.mark.parametrize("pod_uid", ["pod-uid-1", ""])
+@pytest.mark.parametrize("pod_uid", ["pod-uid-1", pytest.param("", marks=pytest.mark.slow)])
 def test_killed_operator_goes_on_where_it_was_when_it_is_started_again(cluster: Cluster, pod_uid: str) -> None:
     """The same pod's container at once; any other process when the Lease has run out."""
     env = {"POD_UID": pod_uid, "HOSTNAME": "tunebird"}

@@ -33,7 +33,7 @@ def test_a_job_trains_a_model_and_publishes_it_with_its_digest(trained: play.Sta
     assert seen is not None
     status = seen["status"]
     assert status["phase"] == "Succeeded"
-    assert status["progress"]["step"] == status["progress"]["of"] == 20
+    assert status["progress"]["step"] == status["progress"]["of"] == 10
     assert status["artifact"]["digest"].startswith("sha256:")
     assert status["artifact"]["uri"].startswith("pvc://models/tiny/")
     assert set(status["artifact"]["forms"]) == {"merged"}
@@ -54,7 +54,7 @@ def test_kubectl_shows_phase_and_progress_in_columns(trained: play.Stage) -> Non
 
 
 def test_a_killed_trainer_resumes_from_its_checkpoint(stage: play.Stage, example: Example) -> None:
-    training = {**example("21-tiny-v1.yaml")["spec"]["training"], "maxSteps": 60}
+    training = {**example("21-tiny-v1.yaml")["spec"]["training"], "maxSteps": 40}
     checkpoint = {"storage": {"uri": "pvc://checkpoints"}, "every": "1s", "keep": 2}
     apply(stage, job(example, "survivor", training=training, checkpoint=checkpoint))
     killed: list[str] = []

@@ -47,12 +47,10 @@ def cluster(folder: Path, root: Path, console: Console, *, keep: bool) -> Iterat
     """A fresh local cluster in `folder`, stopped at the end also when the user interrupts."""
     local.down(folder)
     shutil.rmtree(folder / "devplane", ignore_errors=True)
-    hub = root / ".tunebird" / "hub"
-    environment = {"HF_HOME": str(hub), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
+    environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     finished = False
     try:
-        play.download_model(hub, console.print)
         running = local.up(local.Options(folder, environment=environment), console.print)
         yield play.Stage(running, root / "examples", console.print)
         finished = True
@@ -66,6 +64,8 @@ def train(stage: play.Stage, console: Console, *, small: bool) -> None:
     """Scene one: data, a base model, and the fine-tuning jobs."""
     console.rule("1. data and training")
     play.bring_data(stage)
+    if not small:
+        play.bring_smollm2(stage)
     jobs = ["21-tiny-v1.yaml", "22-tiny-v2.yaml"] + ([] if small else ["20-support-bot.yaml"])
     for name in jobs:
         stage.apply(name)

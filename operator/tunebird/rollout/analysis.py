@@ -8,7 +8,7 @@ from enum import StrEnum
 from math import exp, inf, log
 
 from tunebird.metrics.provider import Lack
-from tunebird.rollout.counting import evidence_of
+from tunebird.rollout.counting import evidence_of, limit_test
 from tunebird.rollout.evidence import LimitTest, Tally, log_e_value, log_evidence, lower_bound, strongest
 from tunebird.rollout.plan import Limit, Plan, Sli, Threshold
 from tunebird.rollout.progress import Evidence, Measured
@@ -66,7 +66,7 @@ def _verdict(plan: Plan, sli: Sli, known: Evidence, now: datetime, step_samples:
 
 
 def _limit_verdict(plan: Plan, sli: Sli, rule: Limit, known: Evidence, now: datetime, step_samples: int) -> Verdict:
-    test = LimitTest(rule.maximum, plan.planned_seconds)
+    test = limit_test(plan, rule, known)
     alpha = plan.analysis.alpha if sli.observe_only else plan.analysis.alpha_each
     log_e = log_evidence(known.detector, test, known.canary) if known.detector.starts else 0.0
     failing = log_e >= log(1 / alpha) and known.canary.failures >= FEWEST_FAILURES
@@ -75,7 +75,7 @@ def _limit_verdict(plan: Plan, sli: Sli, rule: Limit, known: Evidence, now: date
         outcome, reason = Outcome.FAIL, "LimitExceeded"
     else:
         outcome, reason = _pass_or_lack(plan, sli, known, now, step_samples)
-    bound = lower_bound(known.canary, alpha)
+    bound = lower_bound(known.canary.shrunk(test.design_effect), alpha)
     message = _limit_message(sli, rule, known, log_e, outcome, reason)
     return Verdict(
         sli.name, outcome, reason, message, known.canary, known.stable, percent(rule.maximum), log_e, bound,

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import json
 import types
+import zlib
+from base64 import b85decode, b85encode
 from dataclasses import MISSING, Field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
@@ -16,22 +18,29 @@ from tunebird.kube.conditions import instant
 from tunebird.rollout.progress import Progress
 
 VERSION = 1
+PLAIN_LIMIT = 12_000  # longer records (many indicators, many pods) are packed: the field holds 32768 characters
+PACKED = "zlib:"
 _ELSEWHERE = frozenset({"history", "consumed"})  # these have their own place in the status
 
 
 def encoded(progress: Progress) -> str:
     """Compact JSON; the same progress gives the same text."""
     record = {name: value for name, value in _plain(progress).items() if name not in _ELSEWHERE}
-    return json.dumps({"v": VERSION, **record}, sort_keys=True, separators=(",", ":"))
+    text = json.dumps({"v": VERSION, **record}, sort_keys=True, separators=(",", ":"))
+    return text if len(text) <= PLAIN_LIMIT else PACKED + b85encode(zlib.compress(text.encode(), 9)).decode()
 
 
 def decoded(text: str) -> Progress | None:
     """The progress of a status; None if there is none that this version reads."""
     try:
-        record = json.loads(text)
+        record = json.loads(_unpacked(text))
         return _built(Progress, record) if record.pop("v") == VERSION else None
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
         return None
+
+
+def _unpacked(text: str) -> str:
+    return zlib.decompress(b85decode(text.removeprefix(PACKED))).decode() if text.startswith(PACKED) else text
 
 
 def _plain(value: Any) -> Any:

@@ -11,7 +11,6 @@ from tunebird.rollout.evidence import LimitTest, Tally, advanced, again, begun
 from tunebird.rollout.plan import Limit, Plan, Sli
 from tunebird.rollout.progress import Baseline, Evidence, Measured, PodBaseline
 
-# Traffic that nobody watched (the operator was away) adds at most this to the detector's clock.
 LONGEST_TICK_SECONDS = 60.0
 
 
@@ -51,7 +50,7 @@ def measured(before: Measured, plan: Plan, arms: Arms, seen: Round) -> Measured:
         before = Measured(since=seen.time, sampled=seen.time)
     running = _running(seen)
     lost = {revision: _lost(before, seen, revision) for revision in (arms.canary, arms.stable)}
-    seconds = before.seconds + _tick(before, seen)
+    seconds = before.seconds + _tick(before, plan, seen)
     rounds = [_judged(before, plan, arms, seen, sli, lost) for sli in plan.analysis.slis]
     evidence = tuple(
         _advanced(item, plan, sli, seconds) for (item, _), sli in zip(rounds, plan.analysis.slis, strict=True)
@@ -85,9 +84,14 @@ def evidence_of(found: Measured, sli: str) -> Evidence:
     return next((item for item in found.evidence if item.sli == sli), Evidence(sli))
 
 
-def _tick(before: Measured, seen: Round) -> float:
+def longest_tick_seconds(plan: Plan) -> float:
+    """A gap in watching (the operator was away, the clock jumped) adds at most this to a clock."""
+    return max(LONGEST_TICK_SECONDS, 2 * plan.analysis.interval)
+
+
+def _tick(before: Measured, plan: Plan, seen: Round) -> float:
     assert before.sampled is not None
-    return min(max(0.0, (seen.time - before.sampled).total_seconds()), LONGEST_TICK_SECONDS)
+    return min(max(0.0, (seen.time - before.sampled).total_seconds()), longest_tick_seconds(plan))
 
 
 def _running(seen: Round) -> dict[str, float]:
@@ -186,10 +190,16 @@ def _baselines(sli: str, old: Mapping[str, Baseline], *readings: Reading) -> tup
     return tuple({**old, **new}.values())
 
 
+def limit_test(plan: Plan, rule: Limit, known: Evidence) -> LimitTest:
+    """The test of an SLI, on counts that are worth less where failures clump."""
+    return LimitTest(rule.maximum, plan.planned_seconds, known.clumps.design_effect(known.canary.total))
+
+
 def _advanced(item: Evidence, plan: Plan, sli: Sli, seconds: float) -> Evidence:
     if not isinstance(sli.rule, Limit):
         return item
     if not item.detector.starts:
         return replace(item, detector=begun(Tally(), Tally()))
-    test = LimitTest(sli.rule.maximum, plan.planned_seconds)
+    item = replace(item, clumps=item.clumps.advanced(item.canary, item.stable, seconds))
+    test = limit_test(plan, sli.rule, item)
     return replace(item, detector=advanced(item.detector, test, item.canary, item.stable, seconds))

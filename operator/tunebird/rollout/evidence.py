@@ -42,6 +42,12 @@ class Tally(NamedTuple):
         """Never below zero: a scrape may see a failure before the event that it belongs to."""
         return max(0, self.total - self.failures)
 
+    def shrunk(self, factor: float) -> Tally:
+        return Tally(self.failures / factor, self.total / factor)
+
+
+NOTHING = Tally()
+
 
 @dataclass(frozen=True, slots=True)
 class Start:
@@ -63,10 +69,14 @@ class Detector:
 
 @dataclass(frozen=True, slots=True)
 class LimitTest:
-    """What is tested: failure rate ≤ `limit`, over about `planned_seconds` of traffic."""
+    """What is tested: failure rate ≤ `limit`, over about `planned_seconds` of traffic.
+
+    Clumped counts are divided by the `design_effect`: an e-value to a power below 1 still can't be expected to grow.
+    """
 
     limit: float
     planned_seconds: float
+    design_effect: float = 1.0
 
 
 def log_e_value(seen: Tally, limit: float) -> float:
@@ -119,7 +129,7 @@ def _promising(starts: tuple[Start, ...], test: LimitTest, canary: Tally) -> tup
 
 
 def _log_wealth(start: Start, test: LimitTest, canary: Tally) -> float:
-    return log(start.weight) + log_e_value(canary.minus(start.canary), test.limit)
+    return log(start.weight) + log_e_value(canary.minus(start.canary).shrunk(test.design_effect), test.limit)
 
 
 def log_evidence(detector: Detector, test: LimitTest, canary: Tally) -> float:

@@ -7,10 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from tunebird.rollout.evidence import Detector, Tally
+from tunebird.rollout.clumps import Clumps
+from tunebird.rollout.evidence import NOTHING, Detector, Tally
 
 HISTORY_LIMIT = 20
-NOTHING = Tally()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +103,7 @@ class Evidence:
     canary: Tally = NOTHING
     stable: Tally = NOTHING
     detector: Detector = field(default_factory=Detector)
+    clumps: Clumps = field(default_factory=Clumps)
     step_base: Tally = NOTHING
     value: float | None = None
     fresh: datetime | None = None

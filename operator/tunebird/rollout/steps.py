@@ -6,13 +6,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from tunebird.rollout.counting import with_step_base
+from tunebird.rollout.counting import longest_tick_seconds, with_step_base
 from tunebird.rollout.plan import Bake, OnDeadline, OnInconclusive, Pause, Plan, SetWeight, Step
 from tunebird.rollout.progress import Hold, Holder, Measured, Progress, StepProgress
 from tunebird.rollout.turn import Turn, capacity, label, retired, rolled_back
-
-# A gap in watching (the operator was away, the clock jumped) adds at most this to a bake.
-LONGEST_TICK_SECONDS = 60.0
 
 
 def stepped(turn: Turn) -> Turn:
@@ -87,7 +84,7 @@ def _ticked(turn: Turn, step: StepProgress) -> Turn:
     bake = _running_bake(turn, step)
     if bake is None:
         return turn.but(replace(turn.progress, step=replace(step, ticked=None)))
-    added = _seconds_since(step.ticked, turn.seen.now)
+    added = _seconds_since(step.ticked, turn.seen.now, turn.seen.plan)
     between = step.ticked is not None and added < turn.seen.plan.analysis.interval
     if between and not step.baked_seconds < bake.seconds <= step.baked_seconds + added:
         return turn
@@ -100,12 +97,19 @@ def _running_bake(turn: Turn, step: StepProgress) -> Bake | None:
     plan, progress = turn.seen.plan, turn.progress
     bake = plan.steps[step.index] if step.index < len(plan.steps) else None
     at_weight = progress.accepted and progress.weight == plan.weight_at(step.index)
-    running = isinstance(bake, Bake) and at_weight and turn.seen.ready(progress.canary) > 0
+    running = at_weight and _routed(turn) and turn.seen.ready(progress.canary) > 0
     return bake if running and isinstance(bake, Bake) else None
 
 
-def _seconds_since(then: datetime | None, now: datetime) -> float:
-    return min(max(0.0, (now - then).total_seconds()), LONGEST_TICK_SECONDS) if then else 0.0
+def _seconds_since(then: datetime | None, now: datetime, plan: Plan) -> float:
+    longest = longest_tick_seconds(plan)
+    return min(max(0.0, (now - then).total_seconds()), longest) if then else 0.0
+
+
+def _routed(turn: Turn) -> bool:
+    """Whether the live route is as asked and accepted at this moment."""
+    route = turn.seen.route
+    return route is not None and route.accepted and route.shares == turn.progress.split
 
 
 def _waits_for_capacity(turn: Turn, weight: int) -> str:

@@ -79,11 +79,19 @@ def test_a_jump_of_the_clock_does_not_end_a_bake():
     assert world.saved.step.baked_seconds < 200
 
 
+def test_a_bake_ends_when_the_interval_is_longer_than_a_minute():
+    base = plan()
+    analysis = replace(base.analysis, interval=300.0, slis=())
+    world = serving(analysis=analysis, steps=(SetWeight(10), Bake(900, 0)))
+    world.go(1000)
+    assert world.saved.stable.name == "b"
+
+
 def test_a_pause_with_a_time_ends_by_itself():
     world = serving(steps=(SetWeight(10), Pause(120.0), SetWeight(50), Bake(20, 0)))
     world.go(60)
     assert world.saved.step.index == 1
-    world.go(120)
+    world.go(80)
     assert world.saved.step.index > 1
 
 
@@ -136,7 +144,7 @@ def test_an_sli_that_is_only_observed_stops_nothing():
 
 def test_the_stable_revision_keeps_its_number_of_pods_while_a_canary_runs():
     world = serving()
-    world.go(60)
+    world.go(30)
     assert dict(world.decide().replicas) == {"a": 3, "b": 1}
 
 

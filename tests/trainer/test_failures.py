@@ -1,5 +1,6 @@
 """How runs fail: each with its code, its reason, and a sentence that helps."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -76,3 +77,16 @@ def test_an_unwritable_output_is_found_before_training(tmp_path, tiny_model):
     failed = processes.run(config, tmp_path)
     assert (failed.code, failed.journal["reason"]) == (202, "StorageUnavailable")
     assert "train:" not in failed.log
+
+
+def test_a_base_model_that_gives_no_numbers_is_told_before_the_first_step(tmp_path, tiny_model):
+    from safetensors.torch import load_file, save_file
+
+    broken = tmp_path / "broken"
+    shutil.copytree(tiny_model, broken)
+    weights = load_file(broken / "model.safetensors")
+    weights["model.norm.weight"][0] = float("nan")
+    save_file(weights, broken / "model.safetensors", metadata={"format": "pt"})
+    failed = processes.run(placed(tmp_path, broken), tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (6, "NaNLoss")
+    assert "held-out loss is nan at step 0" in failed.message

@@ -49,7 +49,6 @@ def test_a_number_that_json_has_not_is_left_out():
 
 def test_a_line_reads_well():
     assert line(HALF) == "train: step 30/60  epoch 1.50  loss 2.3100  812 tok/s  eta 1m35s"
-    assert line(Progress(1, "load")) == "load: begun"
 
 
 def test_training_never_waits_for_a_slow_endpoint(monkeypatch):

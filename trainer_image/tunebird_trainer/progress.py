@@ -89,7 +89,8 @@ class Reporter:
             progress, self._latest = self._latest, None
         if progress is None:
             return
-        _show(progress)
+        if progress.of:  # before the first step there is nothing to count
+            _show(progress)
         if self.endpoint:
             self._post(self.endpoint, progress)
 
@@ -126,7 +127,7 @@ def report(progress: Progress, now: datetime) -> dict[str, Any]:
 
 
 def line(progress: Progress) -> str:
-    parts = [f"{progress.phase}: step {progress.step}/{progress.of}" if progress.of else f"{progress.phase}: begun"]
+    parts = [f"{progress.phase}: step {progress.step}/{progress.of}"]
     if progress.epoch is not None:
         parts.append(f"epoch {progress.epoch:.2f}")
     if progress.loss is not None:
@@ -161,7 +162,7 @@ class Speed:
 
 
 def _show(progress: Progress) -> None:
-    if not sys.stdout.isatty() or not progress.of:
+    if not sys.stdout.isatty():
         print(line(progress), flush=True)
         return
     width = 24

@@ -195,6 +195,7 @@ class Session:
         """Begin a phase, or stop before it: between phases there is nothing to save."""
         if self.stop.is_set and phase != "save":
             raise Failure(Reason.PREEMPTED, f"stopped by SIGTERM before {phase}; nothing was lost")
+        print(f"phase: {phase}", flush=True)
         self.journal.note(attempt=self.config.job.attempt, phase=phase)
         self._offer(replace(self.latest, phase=phase))
 

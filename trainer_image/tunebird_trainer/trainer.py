@@ -102,7 +102,9 @@ class Keeper(TrainerCallback):
             self._tell(state, "train")
 
     def on_evaluate(self, args: Any, state: Any, control: Any, metrics: dict[str, float], **_: Any) -> None:
-        loss = metrics.get("eval_loss")
+        loss = metrics["eval_loss"]
+        if not math.isfinite(loss):
+            raise diverged("held-out loss", loss, state.global_step, self.config.training.learning_rate)
         if state.global_step == 0:
             self.watch.facts["evalLossBefore"] = loss
         self.watch.facts.update(evalLoss=loss, evaluatedStep=state.global_step)

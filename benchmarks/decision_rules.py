@@ -181,7 +181,7 @@ def _medians(late: list[tuple[int, int]]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--runs", type=int, default=100, help="runs of each row (default 100)")
+    parser.add_argument("--runs", type=int, default=40, help="runs of each row (default 40)")
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     random = np.random.default_rng(arguments.seed)

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -26,3 +27,16 @@ def test_a_process_start_time_keeps_its_milliseconds() -> None:
 @given(st.floats(min_value=0, max_value=4e9))
 def test_no_start_time_moves_by_a_second(born: float) -> None:
     assert abs(kept(born) - born) < 0.001
+
+
+@pytest.mark.parametrize("pods", [1, 400])
+def test_a_long_record_is_packed_and_read_back_whole(pods: int) -> None:
+    baselines = tuple(Baseline("errors", f"support-abc-{index}", 1.0, 2.5, 3.0) for index in range(pods))
+    saved = Progress(number=3, measured=Measured(baselines=baselines))
+    assert decoded(encoded(saved)) == saved
+    assert len(encoded(saved)) < 20_000
+
+
+@pytest.mark.parametrize("text", ["", "{}", "nonsense", "zlib:nonsense", '{"v":99}', '{"v":1,"other":2}'])
+def test_a_record_that_does_not_fit_is_no_record(text: str) -> None:
+    assert decoded(text) is None

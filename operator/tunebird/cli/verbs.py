@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 
@@ -43,7 +44,10 @@ def _command(verb: str, text: str) -> click.Command:
 
 
 def verb_value(kind: str, seen: Object) -> str:
-    """What the annotation says: the attempt to start, or the rollout and step that the user saw."""
+    """What the annotation says: the attempt to start, or the rollout and step that the user saw.
+
+    The last part makes each call a new one: the same verb may be given twice in a step (pause, resume, pause).
+    """
     status: dict[str, Any] = dict(seen.get("status", {}))
     if kind == "finetunejob":
         attempts = [entry["number"] for entry in status.get("attempts", [])]
@@ -51,4 +55,4 @@ def verb_value(kind: str, seen: Object) -> str:
     number = status.get("rollout", {}).get("number")
     if number is None:
         raise click.ClickException(f"{seen['metadata']['name']} has not started a rollout yet: see `tunebird status`")
-    return f"{number}/{status.get('step', {}).get('index', 0)}"
+    return f"{number}/{status.get('step', {}).get('index', 0)}/{secrets.token_hex(3)}"

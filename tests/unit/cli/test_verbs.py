@@ -1,5 +1,7 @@
 """Verbs carry the rollout and step that the user saw, so that they can't hit a later one."""
 
+import re
+
 import click
 import pytest
 
@@ -8,7 +10,9 @@ from tunebird.cli.verbs import verb_value
 
 def test_a_rollouts_verb_names_its_rollout_and_step() -> None:
     seen = {"metadata": {"name": "chat"}, "status": {"rollout": {"number": 7}, "step": {"index": 2}}}
-    assert verb_value("modelrollout", seen) == "7/2"
+    first, second = verb_value("modelrollout", seen), verb_value("modelrollout", seen)
+    assert re.fullmatch(r"7/2/[0-9a-f]{6}", first)
+    assert first != second, "the same verb given again must be a new one"
 
 
 def test_a_rollout_that_never_started_takes_no_verb() -> None:

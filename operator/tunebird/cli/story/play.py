@@ -20,6 +20,7 @@ from tunebird.cli.story.picture import Mark
 from tunebird.cli.waiting import SUCCEEDED, judge
 
 Say = Callable[[str], None]
+MILESTONES = ("RolloutStarted", "TrafficShifted", "Promoted", "SLIBreached", "RolledBack")
 
 
 def project_root() -> Path:
@@ -144,7 +145,7 @@ class Events:
                 listed = self.stage.kubectl.items("events")
             except click.ClickException:
                 continue  # the control plane is busy or going down; the next look tells the same events
-            for event in sorted(listed, key=_time):
+            for event in sorted(listed, key=_written):
                 self._tell(event)
 
     def _tell(self, event: Object) -> None:
@@ -155,8 +156,13 @@ class Events:
         self._seen.add(identity)
         colour = "yellow" if event.get("type") == "Warning" else "cyan"
         self.stage.say(f"  [{colour}]{event['reason']:<18}[/] {about['name']}: {event.get('message', '')}")
-        if self.load is not None and about.get("kind") == "ModelRollout":
+        if self.load is not None and about.get("kind") == "ModelRollout" and event["reason"] in MILESTONES:
             self.marks.append(Mark(max(0.0, self.load.now() - _age_seconds(event)), event["reason"]))
+
+
+def _written(event: Object) -> int:
+    """The order in which events were written; their times have whole seconds only."""
+    return int(event["metadata"]["resourceVersion"])
 
 
 def _time(event: Object) -> str:

@@ -79,11 +79,16 @@ class Chat:
     async def _stream(
         self, request: web.Request, head: Head, asked: Asked, prompt: Prompt, steps: Steps
     ) -> web.StreamResponse:
+        first = await anext(steps)
+        if first.reason is Reason.ERROR:
+            raise _generation_failed()
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        # Not before the first token: an error can still have its status, and a Go proxy in front may not have finished
+        # with the request's body yet, in which case it closes the connection (https://go.dev/issue/40747).
         await response.prepare(request)
         await response.write(answers.event(answers.first_chunk(head)))
         cut_after, sent, tokens = self._faults.cut_after(request[FAULT_ID]), 0, 0
-        async for step in steps:
+        async for step in _preceded(first, steps):
             if step.reason is Reason.ERROR:
                 return await self._failed(response)
             if sent == cut_after or (cut_after is not None and step.reason):
@@ -127,6 +132,13 @@ async def _until_last(received: asyncio.Queue[Step]) -> Steps:
         yield step
         if step.reason is not None:
             return
+
+
+async def _preceded(first: Step, rest: Steps) -> Steps:
+    yield first
+    if first.reason is None:
+        async for step in rest:
+            yield step
 
 
 def _ending(step: Step) -> Ending | None:

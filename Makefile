@@ -1,5 +1,5 @@
 # Each target is a line that you could type yourself. `make demo` and `make test` need Python 3.11+ and nothing else.
-.PHONY: setup demo test test-fast lint generate bench clean
+.PHONY: setup demo test test-slow lint generate bench clean
 
 setup:
 	python3 tools/setup.py
@@ -10,8 +10,8 @@ demo: setup
 test: setup
 	sh tools/test.sh
 
-test-fast: setup
-	.venv/bin/pytest -m "not slow" tests e2e --ignore tests/trainer
+test-slow: setup
+	sh tools/test.sh slow
 
 lint: setup
 	sh tools/lint.sh

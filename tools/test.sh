@@ -1,8 +1,14 @@
 #!/bin/sh
-# Checks, then every test: the operator's and devplane's, the trainer's in its own environment, the stories end to end.
+# Checks, then the tests: the operator's and devplane's, the stories end to end, the trainer's in its own environment.
+# `sh tools/test.sh slow` runs those that take minutes each, and no checks.
 set -eu
 cd "$(dirname "$0")/.."
-sh tools/lint.sh
+marker="not slow"
+if [ "${1:-}" = slow ]; then
+    marker="slow"
+else
+    sh tools/lint.sh
+fi
 export OMP_NUM_THREADS=1
-.venv/bin/pytest -q tests e2e --ignore tests/trainer "$@"
-.venv-trainer/bin/python -m pytest -q tests/trainer "$@"
+.venv/bin/pytest -q -m "$marker" tests e2e --ignore tests/trainer
+.venv-trainer/bin/python -m pytest -q -m "$marker" tests/trainer

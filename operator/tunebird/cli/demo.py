@@ -29,7 +29,7 @@ CHAT_HOST = "chat.example.com"
 @click.option("--small", is_flag=True, help="Without SmolLM2: only the tiny models (a minute less).")
 def demo(home: str | None, rate: float, keep: bool, small: bool) -> None:
     """Train, serve, roll out a good version and a bad one: with real kubectl, a real gateway and real models."""
-    console = Console()
+    console = Console(soft_wrap=True)
     root = play.project_root()
     folder = Path(home).resolve() if home else root / ".tunebird" / "demo"
     started = time.monotonic()

@@ -86,7 +86,7 @@ def tree(kind: str, seen: Object) -> Tree:
     root = Tree(head)
     for line in _job_lines(state) if kind == "finetunejob" else _rollout_lines(state):
         root.add(line)
-    if waiting := [*_complaints(state)]:
+    if state.get("phase") not in ("Succeeded", "Healthy") and (waiting := [*_complaints(state)]):
         branch = root.add("why")
         for line in waiting:
             branch.add(line)

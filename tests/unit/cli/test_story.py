@@ -105,3 +105,8 @@ def test_the_png_is_written(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("values", "expected"), [([], 0.0), ([1.0], 1.0), (list(range(1, 101)), 95)])
 def test_p95_is_the_nearest_rank(values: list[float], expected: float) -> None:
     assert picture.p95(values) == expected
+
+
+def test_marks_of_one_moment_become_one() -> None:
+    marks = [picture.Mark(1.0, "SLIBreached"), picture.Mark(1.2, "RolledBack"), picture.Mark(9.0, "Promoted")]
+    assert picture.merged(marks) == (picture.Mark(1.0, "SLIBreached, RolledBack"), picture.Mark(9.0, "Promoted"))

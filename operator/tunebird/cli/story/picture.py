@@ -49,6 +49,17 @@ def _bin(at: float, group: Sequence[Sample]) -> Bin:
     return Bin(at, shares, errors, p95([sample.seconds for sample in group]))
 
 
+def merged(marks: Sequence[Mark], within: float = 0.5) -> tuple[Mark, ...]:
+    """Marks at the same moment as one, its texts in their order."""
+    found: list[Mark] = []
+    for mark in marks:
+        if found and mark.at - found[-1].at <= within:
+            found[-1] = Mark(found[-1].at, f"{found[-1].text}, {mark.text}")
+        else:
+            found.append(mark)
+    return tuple(found)
+
+
 def p95(values: Iterable[float]) -> float:
     """The 95th percentile, nearest rank; 0 of nothing."""
     ordered = sorted(values)
@@ -79,7 +90,7 @@ def terminal(samples: Sequence[Sample], marks: Sequence[Mark], width: int = 72) 
     lines = [f"{label:>{margin}} │{bars(values, top)}│" for label, values, top in rows]
     end = max(sample.at for sample in samples)
     lines.append(f"{'':>{margin}} 0{f'{end:.0f} s':>{width}}")
-    lines += [f"{'':>{margin}} {mark.at:5.1f} s  {mark.text}" for mark in marks]
+    lines += [f"{'':>{margin}} {mark.at:5.1f} s  {mark.text}" for mark in merged(marks)]
     return "\n".join(lines)
 
 
@@ -102,7 +113,7 @@ def png(samples: Sequence[Sample], marks: Sequence[Mark], target: Path) -> None:
     latency.step(times, [1000 * bin_.p95_seconds for bin_ in cut], where="post", color="tab:gray")
     latency.set_ylabel("p95, ms")
     latency.set_xlabel("seconds")
-    for mark in marks:
+    for mark in merged(marks):
         for axis in (traffic, errors, latency):
             axis.axvline(mark.at, color="0.8", linewidth=0.8, zorder=0)
         traffic.text(mark.at, 104, mark.text, rotation=35, fontsize=7, va="bottom")

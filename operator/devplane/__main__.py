@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import errno
 import json
 import logging
 import signal
@@ -55,13 +56,19 @@ async def _serve(arguments: argparse.Namespace) -> None:
         await plane.stop()
 
 
+def _remedy(error: Exception, arguments: argparse.Namespace) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"port {arguments.port} of {arguments.host} is taken: end what uses it, or let --port 0 find a free one"
+    return str(error)
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(sys.argv[1:] if argv is None else argv)
     logging.basicConfig(level=arguments.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
     try:
         asyncio.run(_serve(arguments))
     except (ImageTableError, ValueError, OSError) as error:
-        sys.stderr.write(f"devplane: {error}\n")
+        sys.stderr.write(f"devplane: {_remedy(error, arguments)}\n")
         return 2
     return 0
 

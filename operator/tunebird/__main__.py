@@ -10,7 +10,7 @@ from tunebird.config import Config, ConfigError
 
 
 def main() -> int:
-    """Exit code 2: the environment is wrong; 1: stopped acting; 0: asked to end."""
+    """Exit code 2: the environment is wrong or a port is taken; 1: stopped acting; 0: asked to end."""
     try:
         config = Config.from_env(os.environ)
     except ConfigError as error:
@@ -18,10 +18,15 @@ def main() -> int:
         return 2
     from tunebird import handlers, wiring
     from tunebird.runtime import logs
+    from tunebird.runtime.http import CannotListen
     from tunebird.runtime.run import run
 
     logs.configure(config.log_format)
-    return asyncio.run(run(config, wiring.reconcilers, handlers.registry()))
+    try:
+        return asyncio.run(run(config, wiring.reconcilers, handlers.registry()))
+    except CannotListen as error:
+        print(f"The operator {error}", file=sys.stderr)
+        return 2
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,6 +12,10 @@ from tunebird.runtime.health import Heartbeat, Readiness
 from tunebird.runtime.telemetry import Telemetry
 
 SHUTDOWN_SECONDS = 2.0
+
+
+class CannotListen(Exception):
+    """A port is taken or not ours to use; the message says which, why and what to do."""
 
 
 def probes(heartbeat: Heartbeat, readiness: Readiness, telemetry: Telemetry) -> web.Application:
@@ -34,15 +39,26 @@ def probes(heartbeat: Heartbeat, readiness: Readiness, telemetry: Telemetry) -> 
 
 @asynccontextmanager
 async def served(application: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the context lasts; gives the port, which with 0 is any free one."""
+    """Serve while the context lasts; gives the port, which with 0 is any free one. Raises `CannotListen`."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
         site = web.TCPSite(runner, host, port)
-        await site.start()
+        await _started(site, host, port)
         yield int(runner.addresses[0][1])
     finally:
         await runner.cleanup()
+
+
+async def _started(site: web.TCPSite, host: str, port: int) -> None:
+    try:
+        await site.start()
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        raise CannotListen(
+            f"cannot listen on {host}:{port} ({why}): end what uses the port, or set TUNEBIRD_HTTP_LISTEN or "
+            "TUNEBIRD_REPORT_LISTEN to a free one"
+        ) from error
 
 
 def _verdict(complaint: str) -> web.Response:

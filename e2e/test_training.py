@@ -113,8 +113,9 @@ def test_bad_input_is_told_in_one_sentence(
 
 
 def test_an_unsupported_field_is_refused_by_name(stage: play.Stage, example: Example) -> None:
-    gates = {"gates": [{"metric": "core.instructionSuccess", "minimum": "95%"}]}
-    apply(stage, job(example, "gated", evaluation=gates))
+    suites = [{"name": "core", "source": {"uri": "pvc://data/golden.jsonl"}}]
+    gates = [{"metric": "core.instructionSuccess", "minimum": "95%"}]
+    apply(stage, job(example, "gated", evaluation={"suites": suites, "gates": gates}))
     with pytest.raises(play.click.ClickException, match=r"spec\.evaluation"):
         play.follow(stage, "finetunejob", "gated", 30, lambda _: None)
 

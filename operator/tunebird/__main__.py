@@ -18,13 +18,13 @@ def main() -> int:
         return 2
     from tunebird import handlers, wiring
     from tunebird.runtime import logs
-    from tunebird.runtime.http import CannotListen
+    from tunebird.runtime.http import ListenError
     from tunebird.runtime.run import run
 
     logs.configure(config.log_format)
     try:
         return asyncio.run(run(config, wiring.reconcilers, handlers.registry()))
-    except CannotListen as error:
+    except ListenError as error:
         print(f"The operator {error}", file=sys.stderr)
         return 2
 

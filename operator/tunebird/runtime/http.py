@@ -14,7 +14,7 @@ from tunebird.runtime.telemetry import Telemetry
 SHUTDOWN_SECONDS = 2.0
 
 
-class CannotListen(Exception):
+class ListenError(Exception):
     """A port is taken or not ours to use; the message says which, why and what to do."""
 
 
@@ -39,7 +39,7 @@ def probes(heartbeat: Heartbeat, readiness: Readiness, telemetry: Telemetry) -> 
 
 @asynccontextmanager
 async def served(application: web.Application, host: str, port: int) -> AsyncIterator[int]:
-    """Serve while the context lasts; gives the port, which with 0 is any free one. Raises `CannotListen`."""
+    """Serve while the context lasts; gives the port, which with 0 is any free one. Raises `ListenError`."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=SHUTDOWN_SECONDS)
     await runner.setup()
     try:
@@ -55,7 +55,7 @@ async def _started(site: web.TCPSite, host: str, port: int) -> None:
         await site.start()
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        raise CannotListen(
+        raise ListenError(
             f"cannot listen on {host}:{port} ({why}): end what uses the port, or set TUNEBIRD_HTTP_LISTEN or "
             "TUNEBIRD_REPORT_LISTEN to a free one"
         ) from error

@@ -119,9 +119,14 @@ def _devplane(options: Options) -> None:
 
 
 def _images(environment: Mapping[str, str]) -> Iterator[dict[str, Any]]:
-    """The images of the project as local commands of the trainer's virtual environment."""
-    python = trainer_python()
-    for image, module in (("trainer", "tunebird_trainer"), ("server", "tunebird_trainer.server")):
+    """The images of the project as local commands; the operator's too, so that the chart can be tried here."""
+    trainer, operator = trainer_python(), Path(sys.executable)
+    commands = (
+        ("trainer", trainer, "tunebird_trainer"),
+        ("server", trainer, "tunebird_trainer.server"),
+        ("operator", operator, "tunebird"),
+    )
+    for image, python, module in commands:
         yield {
             "image": f"tunebird/{image}:*",
             "entrypoint": [str(python), "-m", module],

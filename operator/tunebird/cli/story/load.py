@@ -106,19 +106,20 @@ async def ask(session: aiohttp.ClientSession, target: Target, began: float, *, s
         async with session.post(f"{target.url}/v1/chat/completions", json=body, headers=headers) as reply:
             status, version = reply.status, reply.headers.get(VERSION_HEADER, "")
             first = time.monotonic() - at
-            whole = await _read(reply, stream=stream and status == 200)
-    except (aiohttp.ClientError, TimeoutError, OSError) as error:
-        return Sample(at - began, time.monotonic() - at, status, version, bool(status), repr(error), first)
-    return Sample(at - began, time.monotonic() - at, status, version, not whole, "", first)
+            text = await reply.text()
+    except (aiohttp.ClientError, TimeoutError, OSError) as problem:
+        return Sample(at - began, time.monotonic() - at, status, version, bool(status), repr(problem), first)
+    error = "" if status == 200 else text[:200]
+    whole = error != "" or _whole(text, stream=stream)
+    return Sample(at - began, time.monotonic() - at, status, version, not whole, error, first)
 
 
-async def _read(reply: aiohttp.ClientResponse, *, stream: bool) -> bool:
-    """Whether the answer was whole: valid JSON, or a stream up to its end mark."""
-    text = await reply.text()
+def _whole(text: str, *, stream: bool) -> bool:
+    """Whether an answer is whole: valid JSON, or a stream up to its end mark."""
     if stream:
         return text.rstrip().endswith("data: [DONE]")
     try:
         json.loads(text)
     except ValueError:
-        return reply.status != 200
+        return False
     return True

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -105,18 +107,27 @@ def rolled_back(stage: Stage, name: str, seconds: float) -> Object:
 
 
 def asked(stage: Stage, host: str, model: str, question: str) -> str:
-    """One chat question through the gateway; the answer's text."""
-    import urllib.request
+    """One chat question through the gateway; the answer's text.
 
+    `Accepted` says that the gateway's control plane took a route; its data plane follows within a second or so, and
+    answers 404 until then.
+    """
     body = {"model": model, "messages": [{"role": "user", "content": question}], "max_tokens": 48, "temperature": 0}
     request = urllib.request.Request(  # noqa: S310 (the gateway's own loopback URL)
         f"{stage.cluster.gateway}/v1/chat/completions",
         data=json.dumps(body).encode(),
         headers={"Host": host, "Content-Type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310
-        answer: dict[str, Any] = json.load(reply)
-    return str(answer["choices"][0]["message"]["content"])
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with urllib.request.urlopen(request, timeout=120) as reply:  # noqa: S310
+                answer: dict[str, Any] = json.load(reply)
+            return str(answer["choices"][0]["message"]["content"])
+        except urllib.error.HTTPError as error:
+            if error.code != 404 or time.monotonic() > deadline:
+                raise
+        time.sleep(0.1)
 
 
 @dataclass

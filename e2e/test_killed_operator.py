@@ -37,7 +37,7 @@ def test_the_story_ends_the_same_however_often_the_operator_is_killed(trained: p
     thread.start()
     try:
         play.follow(trained, "modelrollout", "chat", 180, lambda _: None)
-        with Load(Target(trained.cluster.gateway, "chat", "chat.example.com"), rate=10) as load:
+        with Load(Target(trained.cluster.gateway, "chat", "chat.example.com"), rate=6) as load:
             trained.apply("42-chat-v2.yaml")
             promoted = play.follow(trained, "modelrollout", "chat", 420, lambda _: None)
             trained.apply("43-chat-v3.yaml")

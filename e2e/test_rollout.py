@@ -44,7 +44,7 @@ def served_by(samples: list[Sample], revision: str) -> list[Sample]:
 
 def test_promotion_and_rollback_fail_no_request_of_a_good_version(serving: play.Stage) -> None:
     first = rollout(serving)["status"]["stable"]["revision"]
-    with Load(target(serving), rate=12) as load:
+    with Load(target(serving), rate=8) as load:
         serving.apply("42-chat-v2.yaml")
         play.follow(serving, "modelrollout", "chat", 240, lambda _: None)
         second = rollout(serving)["status"]["stable"]["revision"]

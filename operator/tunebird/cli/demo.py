@@ -24,7 +24,7 @@ CHAT_HOST = "chat.example.com"
 
 @click.command()
 @click.option("--home", default=None, help="Folder of its state [default: .tunebird/demo in the clone].")
-@click.option("--rate", default=12.0, show_default=True, help="Chat requests a second during the rollouts.")
+@click.option("--rate", default=8.0, show_default=True, help="Chat requests a second during the rollouts.")
 @click.option("--keep", is_flag=True, help="Leave the cluster running at the end, to look around.")
 @click.option("--small", is_flag=True, help="Without SmolLM2: only the tiny models (a minute less).")
 def demo(home: str | None, rate: float, keep: bool, small: bool) -> None:

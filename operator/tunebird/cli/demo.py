@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -38,6 +39,10 @@ def demo(home: str | None, rate: float, keep: bool, small: bool) -> None:
             train(stage, console, small=small)
             samples = roll_out(stage, console, events, rate)
         tell(stage, console, samples, events, time.monotonic() - started)
+        if keep or console.is_terminal:
+            look_around(stage, console)
+        else:
+            console.print("\n`tunebird demo --keep` leaves the cluster running, to look around", highlight=False)
         if not keep and console.is_terminal:
             click.pause("Press a key to stop the cluster and end …")
 
@@ -136,6 +141,11 @@ def tell(stage: play.Stage, console: Console, samples: list[Sample], events: pla
     unanswered = sum(not sample.version for sample in samples)
     console.print(f"  no answer from any version: {unanswered}")
     console.print(f"picture: {target}    took {seconds:.0f} s")
+
+
+def look_around(stage: play.Stage, console: Console) -> None:
+    """What to type next, in another terminal."""
     console.print(f"\nlook around:\n  export KUBECONFIG={stage.cluster.kubeconfig}", highlight=False)
+    console.print(f"  export PATH={Path(sys.executable).parent}:$PATH", highlight=False)
     for line in ("kubectl get ftj,mro", "kubectl events --for modelrollout/chat", "tunebird status mro/chat"):
         console.print(f"  {line}", highlight=False)

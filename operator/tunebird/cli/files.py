@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,11 @@ from pydantic import ValidationError
 from tunebird.kube.meta import GROUP
 
 file_option = click.option(
-    "-f", "--filename", required=True, type=click.Path(exists=True, allow_dash=True), help="YAML file; - reads stdin."
+    "-f",
+    "--filename",
+    required=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    help="YAML file; - reads stdin.",
 )
 
 
@@ -31,21 +36,60 @@ def documents(filename: str) -> Iterator[dict[str, Any]]:
 
 
 def problems(document: dict[str, Any]) -> list[str]:
-    """Everything that is wrong with one of our objects, each with its path."""
-    from tunebird.api.finetunejob import FineTuneJob
-    from tunebird.api.modelrollout import ModelRollout
+    """Everything that is wrong with one of our objects, each with its path: what the API server would refuse, and if
+    it is nothing, what the operator would."""
+    from tunebird.api.crds import RESOURCES, openapi
 
-    models: dict[str, type[FineTuneJob] | type[ModelRollout]] = {
-        "FineTuneJob": FineTuneJob,
-        "ModelRollout": ModelRollout,
-    }
-    model = models.get(document.get("kind", ""))
-    if model is None:
+    resource = next((known for known in RESOURCES if known.kind == document.get("kind")), None)
+    if resource is None:
         return [f"kind: {document.get('kind')!r} is not FineTuneJob or ModelRollout"]
+    unknown = [*_unknown(openapi(resource.model)["properties"]["spec"], document.get("spec", {}), "spec")]
     try:
-        model.model_validate(document)
+        resource.model.model_validate(document)
     except ValidationError as error:
-        return [f"{'.'.join(map(str, entry['loc']))}: {entry['msg']}" for entry in error.errors()]
+        return unknown + [_sentence(dict(entry)) for entry in error.errors()]
+    return unknown or _refusals(document)
+
+
+def _unknown(schema: dict[str, Any], value: Any, path: str) -> Iterator[str]:
+    """Fields that the schema doesn't have; the server's strict decoding refuses them too."""
+    known = schema.get("properties")
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _unknown(schema.get("items", {}), item, f"{path}[{index}]")
+    elif isinstance(value, dict) and known and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        for name, inner in value.items():
+            if name in known:
+                yield from _unknown(known[name], inner, f"{path}.{name}")
+            else:
+                yield f"{path}.{name}: unknown field{_meant(name, known)}"
+
+
+def _meant(name: str, known: Iterable[str]) -> str:
+    lowered = {candidate.lower(): candidate for candidate in known}
+    close = difflib.get_close_matches(name.lower(), lowered, n=1)
+    return f"; did you mean {lowered[close[0]]}?" if close else ""
+
+
+def _sentence(entry: dict[str, Any]) -> str:
+    """One error of pydantic as the API server would put it: path, value, what is wrong."""
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in entry["loc"]).lstrip(".")
+    value = entry.get("input")
+    shown = f" (it is {value!r})" if isinstance(value, str | int | float) else ""
+    return f"{path}: {entry['msg'].removeprefix('Value error, ')}{shown}"
+
+
+def _refusals(document: dict[str, Any]) -> list[str]:
+    """What this version can't carry out, as the operator would say it in the condition `Stalled`."""
+    from tunebird.finetune import plan as jobs
+    from tunebird.rollout import resolve as rollouts
+
+    if document["kind"] == "FineTuneJob":
+        return [*jobs.explain(document).refusals]
+    try:
+        rollouts.plan(document)
+    except rollouts.InvalidSpec as error:
+        return [*error.problems]
     return []
 
 

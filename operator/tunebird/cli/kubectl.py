@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -36,7 +37,7 @@ class Kubectl:
         """Its output; raises click.ClickException with kubectl's own message."""
         done = subprocess.run(self.argv(*arguments), input=stdin, capture_output=True, text=True, check=False)
         if done.returncode:
-            raise click.ClickException(done.stderr.strip() or f"kubectl {' '.join(arguments)} failed")
+            raise click.ClickException(_said(done.stderr) or f"kubectl {' '.join(arguments)} failed")
         return done.stdout
 
     def get(self, kind: str, name: str) -> Object | None:
@@ -47,6 +48,15 @@ class Kubectl:
     def items(self, resource: str, *options: str) -> list[Object]:
         """All objects of a resource that the options select."""
         return list(json.loads(self.run("get", resource, "-o", "json", *options))["items"])
+
+
+def _said(stderr: str) -> str:
+    """What kubectl wants to say, without its log lines; a server that can't be reached gets a remedy."""
+    lines = [line for line in stderr.strip().splitlines() if not re.match(r"[EWI][0-9]{4} ", line)]
+    text = "\n".join(lines)
+    if "was refused" in text or "Unable to connect" in text:
+        text += "\nIs KUBECONFIG set to a cluster that runs? `tunebird dev status` tells of the local one."
+    return text
 
 
 def resolve(kubectl: Kubectl, name: str) -> tuple[str, Object]:

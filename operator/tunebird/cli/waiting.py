@@ -50,13 +50,13 @@ def judge(kind: str, seen: Object) -> Outcome | None:
         return None
     name, phase = seen["metadata"]["name"], _phase(seen)
     text = f"{name}: {phase}. {_message(seen)}".strip()
-    if _condition(seen, "Stalled").get("status") == "True" and phase not in ("Succeeded", "Healthy"):
-        return Outcome(FAILED, text)
     if kind == "finetunejob":
         codes = {"Succeeded": SUCCEEDED, "Failed": FAILED, "Suspended": NEEDS_SOMEBODY}
     else:
         codes = {"Healthy": SUCCEEDED, "RolledBack": FAILED, "Degraded": FAILED, "Paused": NEEDS_SOMEBODY}
-    return Outcome(codes[phase], text) if phase in codes else None
+    stalled = FAILED if _condition(seen, "Stalled").get("status") == "True" else None
+    code = codes.get(phase, stalled)
+    return None if code is None else Outcome(code, text)
 
 
 def _phase(seen: Object) -> str:

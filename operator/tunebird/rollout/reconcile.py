@@ -41,7 +41,8 @@ class ModelRollouts:
         try:
             seen, world = await self._observer.observed(owner, now)
         except InvalidSpec as error:
-            await self._saved(owner, invalid(owner, error.problems, now))
+            if await self._saved(owner, invalid(owner, error.problems, now)):
+                await self._api.post(Event(owner, "InvalidSpec", "; ".join(error.problems), "Warning"))
             return Requeue.never()
         decision = decide(seen)
         await self._retreat(owner, seen, decision, world)

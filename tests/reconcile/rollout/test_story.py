@@ -317,6 +317,7 @@ async def test_an_invalid_specification_says_all_that_is_wrong_and_leaves_traffi
     assert stalled["reason"] == "InvalidSpec"
     assert "spec.strategy.type: BlueGreen" in stalled["message"]
     assert "spec.strategy.steps[0].mirror" in stalled["message"]
+    assert [event.reason for event in cluster.kube.events].count("InvalidSpec") == 1
     assert cluster.shares() == {GOOD: 100}
 
 

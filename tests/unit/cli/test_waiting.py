@@ -47,3 +47,10 @@ def test_a_spec_that_does_not_validate_fails_at_once_with_its_message() -> None:
     outcome = judge("finetunejob", an_object("Pending", conditions=[stalled]))
     assert outcome is not None
     assert (outcome.code, "spec.x: wrong" in outcome.text) == (FAILED, True)
+
+
+def test_a_paused_rollout_needs_somebody_even_when_it_stalled() -> None:
+    stalled = {"type": "Stalled", "status": "True", "reason": "DeadlineExceeded", "message": "step 2 took too long"}
+    outcome = judge("modelrollout", an_object("Paused", conditions=[stalled]))
+    assert outcome is not None
+    assert outcome.code == NEEDS_SOMEBODY

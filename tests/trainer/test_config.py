@@ -1,34 +1,45 @@
 import dataclasses
+import typing
 from pathlib import Path
 
 import pytest
 
 from trainer.factories import config
 from tunebird_trainer import config as configs
+from tunebird_trainer import config_file
 from tunebird_trainer.outcome import ExitCode, Failure
 
 
 def problems(raw) -> str:
     with pytest.raises(Failure) as caught:
-        configs.parse(raw)
+        config_file.parse(raw)
     assert caught.value.exit_code is ExitCode.CONFIG
     return caught.value.message
 
 
 def test_a_whole_config_becomes_values_and_back():
-    raw = config()
-    assert configs.as_json(configs.parse(raw)) == raw
+    whole = configs.as_json(config_file.parse(config()))
+    assert configs.as_json(config_file.parse(whole)) == whole
+    assert all(key in whole for key in config())
 
 
-def test_the_dataclasses_have_exactly_the_fields_of_the_schema():
-    schema = configs.schema()
+def test_the_dataclasses_have_exactly_the_fields_and_defaults_of_the_schema():
+    schema = config_file.schema()
+
+    def default(field):
+        if field.default is not dataclasses.MISSING:
+            return configs.as_json(field.default)
+        return configs.as_json(field.default_factory())
 
     def compare(kind, part):
         part = schema["$defs"][part["$ref"].rsplit("/", 1)[1]] if "$ref" in part else part
         assert {configs.camel(field.name) for field in dataclasses.fields(kind)} == set(part["properties"]), kind
         for field in dataclasses.fields(kind):
-            hint = configs.typing.get_type_hints(kind)[field.name]
-            for child in (hint, *configs.typing.get_args(hint)):
+            name = configs.camel(field.name)
+            if name not in part.get("required", []):
+                assert default(field) == part["properties"][name]["default"], (kind, name)
+            hint = typing.get_type_hints(kind)[field.name]
+            for child in (hint, *typing.get_args(hint)):
                 if dataclasses.is_dataclass(child):
                     below = part["properties"][configs.camel(field.name)]
                     below = below.get("items", below)
@@ -96,9 +107,9 @@ def test_output_that_can_not_be_written_from_a_pod_is_refused():
 
 
 def test_what_makes_a_run_is_not_its_attempt_nor_where_results_go():
-    first = configs.parse(config())
-    again = configs.parse(config(job__attempt=2, output__uri="file:///elsewhere", report__everySeconds=9))
-    other = configs.parse(config(training__seed=43))
+    first = config_file.parse(config())
+    again = config_file.parse(config(job__attempt=2, output__uri="file:///elsewhere", report__everySeconds=9))
+    other = config_file.parse(config(training__seed=43))
     assert configs.run_digest(first) == configs.run_digest(again)
     assert configs.run_digest(first) != configs.run_digest(other)
 
@@ -107,14 +118,14 @@ def test_a_file_that_is_not_json_is_said_to_be_none(tmp_path):
     path = tmp_path / "config.json"
     path.write_text("{")
     with pytest.raises(Failure, match="is not JSON"):
-        configs.load(path)
+        config_file.load(path)
 
 
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(Failure, match=r"absent\.json can't be read"):
-        configs.load(tmp_path / "absent.json")
+        config_file.load(tmp_path / "absent.json")
 
 
 def test_the_shipped_example_loads():
-    example = Path(configs.__file__).parent.parent / "example.json"
-    assert configs.load(example).job.name == "support-bot"
+    example = Path(config_file.__file__).parent.parent / "example.json"
+    assert config_file.load(example).job.name == "support-bot"

@@ -3,12 +3,11 @@ import pytest
 from huggingface_hub import errors
 
 from trainer.factories import config
-from tunebird_trainer import config as configs
-from tunebird_trainer import sources
+from tunebird_trainer import config_file, sources
 from tunebird_trainer.outcome import Failure
 
-MODEL = configs.parse(config(model__uri="hf://org/name", model__revision="abc")).model
-DATASET = configs.parse(config(datasets__0__uri="hf://org/set/train.jsonl")).datasets[0]
+MODEL = config_file.parse(config(model__uri="hf://org/name", model__revision="abc")).model
+DATASET = config_file.parse(config(datasets__0__uri="hf://org/set/train.jsonl")).datasets[0]
 
 
 @pytest.fixture
@@ -79,7 +78,7 @@ def test_a_file_that_the_data_set_does_not_have(hub, tmp_path):
 def test_a_directory_that_is_no_model_is_said_to_be_none(tmp_path, files, said):
     for name in files:
         (tmp_path / name).touch()
-    model = configs.parse(config(model__uri=f"file://{tmp_path}")).model
+    model = config_file.parse(config(model__uri=f"file://{tmp_path}")).model
     with pytest.raises(Failure, match=said):
         sources.fetch_model(model)
 
@@ -88,8 +87,8 @@ def test_a_pinned_digest_is_checked(tiny_model):
     from tunebird_trainer.storage import directory_digest
 
     uri = f"file://{tiny_model}"
-    good = configs.parse(config(model__uri=uri, model__digest=directory_digest(tiny_model))).model
+    good = config_file.parse(config(model__uri=uri, model__digest=directory_digest(tiny_model))).model
     assert sources.fetch_model(good) == tiny_model
-    bad = configs.parse(config(model__uri=uri, model__digest="sha256:" + "1" * 64)).model
+    bad = config_file.parse(config(model__uri=uri, model__digest="sha256:" + "1" * 64)).model
     with pytest.raises(Failure, match="changed since it was pinned"):
         sources.fetch_model(bad)

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import config as configs
+from tunebird_trainer import config_file
 from tunebird_trainer.outcome import (
     ExitCode,
     Failure,
@@ -57,7 +57,7 @@ def run(arguments: list[str]) -> int:
         return ExitCode.CONFIG
     attempt = int(os.environ.get("TUNEBIRD_ATTEMPT") or 1)
     try:
-        config = configs.load(Path(path))
+        config = config_file.load(Path(path))
     except Failure as failure:
         facts = {"phase": "config", "reason": failure.reason, "exitCode": failure.exit_code, "message": failure.message}
         return _say({"attempt": attempt, **facts})

@@ -1,22 +1,13 @@
-"""The mounted JSON as frozen values. All errors at once, each with its path and what would fix it."""
+"""The config of one run as frozen values. `config_file.py` reads and checks it."""
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
 import json
-import re
-import types
-import typing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 from typing import Any
-
-from tunebird_trainer.outcome import Failure, Reason
-
-SCHEMA_NAME = "trainer-config.schema.json"
 
 
 class Tuning(StrEnum):
@@ -37,7 +28,44 @@ class OnInvalid(StrEnum):
 class OnTooLong(StrEnum):
     DROP = "Drop"
     TRUNCATE = "Truncate"
+    SPLIT = "Split"
     FAIL = "Fail"
+
+
+class OnFound(StrEnum):
+    """What to do with a row in which something was found."""
+
+    KEEP = "Keep"
+    DROP = "Drop"
+    FAIL = "Fail"
+
+
+class Objective(StrEnum):
+    SFT = "sft"
+    CONTINUE = "continue"
+    DPO = "dpo"
+
+
+class Quantization(StrEnum):
+    NONE = "none"
+    NF4 = "nf4"
+    INT8 = "int8"
+
+
+class SplitBy(StrEnum):
+    ROW = "row"
+    CONVERSATION = "conversation"
+    USER = "user"
+
+
+class MixingStop(StrEnum):
+    FIRST_EXHAUSTED = "firstExhausted"
+    ALL_EXHAUSTED = "allExhausted"
+
+
+class Offload(StrEnum):
+    NONE = "none"
+    CPU = "cpu"
 
 
 class Mixing(StrEnum):
@@ -69,7 +97,8 @@ class Model:
     uri: str
     revision: str
     digest: str
-    chat_template: str
+    chat_template: str  # model, a named one, or the uri of a Jinja file
+    attention: str = "auto"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,17 +109,31 @@ class Dataset:
     weight: int
     limit: int | None
     license: str
+    revision: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Validation:
     percent: int
+    split_by: SplitBy = SplitBy.CONVERSATION
+
+
+@dataclass(frozen=True, slots=True)
+class Deduplicate:
+    near: float | None = None  # similarity above which rows count as equal
 
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
     on_invalid: OnInvalid
     on_too_long: OnTooLong
+    max_invalid: float = 1.0  # shares of all rows
+    max_too_long: float = 1.0
+    deduplicate: Deduplicate = field(default_factory=Deduplicate)
+    redact: tuple[str, ...] = ()
+    on_unsafe: OnFound = OnFound.KEEP
+    on_contaminated: OnFound = OnFound.DROP
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,17 +147,45 @@ class Lora:
 
 
 @dataclass(frozen=True, slots=True)
+class Continue:
+    block_size: int | None = None  # tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Dpo:
+    beta: float = 0.1
+    loss: str = "sigmoid"
+    label_smoothing: float = 0.0
+    reference: str = ""  # uri; empty is the model before training
+
+
+@dataclass(frozen=True, slots=True)
 class Method:
-    objective: str
+    objective: Objective
     tuning: Tuning
     lora: Lora | None
-    quantization: str
+    quantization: Quantization
+    double_quantization: bool = True
+    continue_: Continue = field(default_factory=Continue)
+    dpo: Dpo = field(default_factory=Dpo)
 
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
     type: str
     warmup: float  # share of the steps
+
+
+@dataclass(frozen=True, slots=True)
+class EarlyStopping:
+    patience: int  # evaluations
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    every_steps: int | None = None
+    prompts: tuple[str, ...] = ()
+    max_tokens: int = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +206,37 @@ class Training:
     seed: int
     deterministic: bool
     activation_checkpointing: bool
+    max_gradient_norm: float = 1.0  # 0 doesn't clip
+    weight_decay: float = 0.0
+    group_by_length: bool = False
+    neftune_alpha: float | None = None
+    early_stopping: EarlyStopping | None = None
+    keep_best: bool = False
+    samples: Samples = field(default_factory=Samples)
+    trackers: tuple[str, ...] = ()
+    worst_case_step: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class PhaseLimits:
+    """Seconds without a sign of life after which a process counts as hung."""
+
+    load: int = 3600
+    compile: int = 3600
+    step: int = 1800
+    evaluate: int = 3600
+    save: int = 3600
+    convert: int = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Distributed:
     num_nodes: int
     processes_per_node: int
+    zero_stage: int = 0
+    offload_optimizer: Offload = Offload.NONE
+    offload_parameters: Offload = Offload.NONE
+    phase_limits: PhaseLimits = field(default_factory=PhaseLimits)
 
     @property
     def world_size(self) -> int:
@@ -171,6 +267,46 @@ class Output:
 
 
 @dataclass(frozen=True, slots=True)
+class Judge:
+    endpoint: str
+    model: str
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    temperature: float = 0.0  # 0 is greedy
+    max_tokens: int = 256
+    samples: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Suite:
+    name: str
+    uri: str
+    digest: str = ""
+    judge: Judge | None = None
+    generation: Generation = field(default_factory=Generation)
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    metric: str  # <suite>.<metric>
+    minimum: float | None = None
+    maximum: float | None = None
+    max_regression_absolute: float | None = None
+    max_regression_relative: float | None = None
+    compare_to: str = "base"
+    confidence: float = 0.95
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    suites: tuple[Suite, ...] = ()
+    gates: tuple[Gate, ...] = ()
+    canaries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     every_seconds: float
 
@@ -190,34 +326,8 @@ class Config:
     checkpoint: Checkpoint
     output: Output
     report: Report
-
-
-def load(path: Path) -> Config:
-    """Read, check against the schema, then across fields.
-
-    Raises:
-        Failure: InvalidConfig with every error found.
-    """
-    try:
-        raw = json.loads(path.read_text())
-    except OSError as error:
-        raise Failure(
-            Reason.INVALID_CONFIG, f"config {path} can't be read: {error.strerror}; mount it there"
-        ) from error
-    except ValueError as error:
-        raise Failure(Reason.INVALID_CONFIG, f"config {path} is not JSON: {error}") from error
-    return parse(raw)
-
-
-def parse(raw: Any) -> Config:
-    errors = _schema_errors(raw)
-    if errors:
-        raise Failure(Reason.INVALID_CONFIG, "; ".join(errors))
-    config: Config = _built(Config, raw)
-    errors = _cross_field_errors(config)
-    if errors:
-        raise Failure(Reason.INVALID_CONFIG, "; ".join(errors))
-    return config
+    mixing_stop: MixingStop = MixingStop.FIRST_EXHAUSTED
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
 
 def as_json(value: Any) -> Any:
@@ -247,129 +357,6 @@ def target_modules(lora: Lora) -> list[str]:
     return [name.strip() for name in lora.target_modules.split(",")]
 
 
-def schema() -> dict[str, Any]:
-    here = Path(__file__).parent
-    places = (here / "contract" / SCHEMA_NAME, here.parent / "contract" / SCHEMA_NAME)  # installed, or in the tree
-    path = next((place for place in places if place.exists()), None)
-    if path is None:
-        raise Failure(Reason.INTERNAL, f"{SCHEMA_NAME} is missing from the installation; reinstall tunebird-trainer")
-    loaded: dict[str, Any] = json.loads(path.read_text())
-    return loaded
-
-
 def camel(name: str) -> str:
     head, *tail = name.split("_")
     return head + "".join(part.title() for part in tail)
-
-
-def _schema_errors(raw: Any) -> list[str]:
-    import jsonschema_rs
-
-    validator = jsonschema_rs.validator_for(schema())
-    return [_sentence(error) for error in validator.iter_errors(raw)]
-
-
-def _sentence(error: Any) -> str:
-    where = _path(error.instance_path) or "config"
-    kind = error.kind.name
-    if kind in ("anyOf", "oneOf"):
-        return f"{where}: {_closest_branch(error)}"
-    if kind == "additionalProperties":
-        return f"{where}: {_unknown_keys(error.kind.unexpected, error.instance)}"
-    return f"{where}: {error.message}"
-
-
-def _closest_branch(error: Any) -> str:
-    """For `type or null` the branch that is not null says more than "not valid under any"."""
-    messages = [each.message for branch in error.kind.context for each in branch]
-    real = [message for message in messages if 'type "null"' not in message]
-    return " or ".join(dict.fromkeys(real)) or error.message
-
-
-def _unknown_keys(unexpected: list[str], instance: dict[str, Any]) -> str:
-    known = [camel(each.name) for kind in _kinds(Config) for each in dataclasses.fields(kind)]
-    said = []
-    for key in unexpected:
-        near = difflib.get_close_matches(key, known, n=1)
-        said.append(f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ", remove it"))
-    return "; ".join(said)
-
-
-def _path(steps: list[str | int]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return text.removeprefix(".")
-
-
-def _kinds(kind: type) -> list[type]:
-    """The dataclass and every one below it."""
-    hints = typing.get_type_hints(kind).values()
-    parts = [part for hint in hints for part in (hint, *typing.get_args(hint)) if isinstance(part, type)]
-    parts = [part for part in parts if dataclasses.is_dataclass(part)]
-    return [kind, *(each for part in parts for each in _kinds(part))]
-
-
-def _built(kind: Any, raw: dict[str, Any]) -> Any:
-    hints = typing.get_type_hints(kind)
-    names = {camel(each.name): each.name for each in dataclasses.fields(kind)}
-    return kind(**{names[key]: _value(hints[names[key]], value) for key, value in raw.items() if key in names})
-
-
-def _value(hint: Any, raw: Any) -> Any:
-    if raw is None:
-        return None
-    if isinstance(hint, types.UnionType):
-        hint = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
-    if dataclasses.is_dataclass(hint):
-        return _built(hint, raw)
-    if isinstance(raw, list):
-        return tuple(_value(typing.get_args(hint)[0], each) for each in raw)
-    if isinstance(hint, type) and issubclass(hint, StrEnum):
-        return hint(raw)
-    return raw
-
-
-def _cross_field_errors(config: Config) -> list[str]:
-    checks = (_method_errors, _training_errors, _data_errors, _place_errors)
-    return [error for check in checks for error in check(config)]
-
-
-def _method_errors(config: Config) -> list[str]:
-    method, errors = config.method, []
-    if method.tuning is Tuning.LORA and method.lora is None:
-        errors.append("method.lora: tuning is lora and this is null; give rank, alpha and the rest")
-    if method.tuning is Tuning.FULL and Form.ADAPTER in config.output.forms:
-        errors.append("output.forms: full tuning makes no adapter; leave only merged")
-    if method.lora and "lm_head" in target_modules(method.lora):
-        errors.append("method.lora.targetModules: lm_head can't carry an adapter; name other modules or use all-linear")
-    return errors
-
-
-def _training_errors(config: Config) -> list[str]:
-    training, world, errors = config.training, config.distributed.world_size, []
-    if config.distributed.num_nodes > 1:
-        errors.append(f"distributed.numNodes: {config.distributed.num_nodes} is not supported by this version; use 1")
-    product = training.micro_batch_size * training.gradient_accumulation_steps * world
-    if product != training.global_batch_size:
-        errors.append(
-            f"training.globalBatchSize: {training.global_batch_size} is not microBatchSize * gradientAccumulationSteps "
-            f"* processes = {training.micro_batch_size} * {training.gradient_accumulation_steps} * {world} = {product}"
-        )
-    if training.schedule.warmup >= 1:
-        errors.append(f"training.schedule.warmup: {training.schedule.warmup} is a share of the steps; use one below 1")
-    if training.evaluate_every is not None and not config.validation.percent:
-        errors.append("training.evaluateEvery: nothing is held out; set validation.percent above 0 or remove it")
-    return errors
-
-
-def _data_errors(config: Config) -> list[str]:
-    names = [dataset.name for dataset in config.datasets]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return [f"datasets: the name {name!r} is used twice; give each its own" for name in twice]
-
-
-def _place_errors(config: Config) -> list[str]:
-    errors = []
-    for path, uri in (("checkpoint.uri", config.checkpoint.uri), ("output.uri", config.output.uri)):
-        if not re.match(r"^(pvc|file)://", uri):
-            errors.append(f"{path}: {uri!r} is not supported by this version; use pvc://CLAIM/PATH or file:///PATH")
-    return errors

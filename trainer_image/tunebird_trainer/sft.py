@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import environment, sources, storage
+from tunebird_trainer import config_file, environment, sources, storage
 from tunebird_trainer.config import Config, Precision, Tuning
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
@@ -234,7 +234,7 @@ def main(path: str) -> ExitCode:
     """Run the config at `path`; every end, good or bad, becomes an exit code and an entry in the journal."""
     from tunebird_trainer import artifact
 
-    config = configs.load(Path(path))
+    config = config_file.load(Path(path))
     environment.prepare(config)
     if int(os.environ.get("RANK", "0")):
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all

@@ -1,0 +1,239 @@
+"""Reads the config of a run. All errors at once, each with its path and what would fix it."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import json
+import re
+import types
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from tunebird_trainer import config as configs
+from tunebird_trainer.config import Config, Form, Tuning, camel, target_modules
+from tunebird_trainer.outcome import Failure, Reason
+
+SCHEMA_NAME = "trainer-config.schema.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A value that this version can't carry out: refused by name, never ignored. `asked` gives it, None is fine."""
+
+    path: str
+    asked: Callable[[Config], object | None]
+    remedy: str
+
+
+def _other(value: object, *supported: object) -> object | None:
+    return None if value in supported else value
+
+
+def _split(config: Config) -> object | None:
+    asked = config.preparation.on_too_long
+    return asked if asked is configs.OnTooLong.SPLIT else None
+
+
+LIMITS = (
+    Limit("model.attention", lambda c: _other(c.model.attention, "auto"), "use auto"),
+    Limit(
+        "datasets.format",
+        lambda c: next((d.format for d in c.datasets if d.format in ("text", "preference", "unpaired")), None),
+        "use messages, promptCompletion, alpaca or sharegpt",
+    ),
+    Limit("datasets.revision", lambda c: next((d.revision for d in c.datasets if d.revision), None), "remove it"),
+    Limit("datasets.digest", lambda c: next((d.digest for d in c.datasets if d.digest), None), "remove it"),
+    Limit("mixingStop", lambda c: _other(c.mixing_stop, configs.MixingStop.FIRST_EXHAUSTED), "use firstExhausted"),
+    Limit(
+        "validation.splitBy",
+        lambda c: _other(c.validation.split_by, configs.SplitBy.CONVERSATION, configs.SplitBy.ROW),
+        "use conversation",
+    ),
+    Limit("preparation.onTooLong", _split, "use Drop, Truncate or Fail"),
+    Limit("preparation.maxInvalid", lambda c: _other(c.preparation.max_invalid, 1.0), "remove it"),
+    Limit("preparation.maxTooLong", lambda c: _other(c.preparation.max_too_long, 1.0), "remove it"),
+    Limit("preparation.deduplicate.near", lambda c: c.preparation.deduplicate.near, "remove it"),
+    Limit("preparation.redact", lambda c: c.preparation.redact or None, "redact the data beforehand"),
+    Limit("preparation.onUnsafe", lambda c: _other(c.preparation.on_unsafe, configs.OnFound.KEEP), "use Keep"),
+    Limit("method.objective", lambda c: _other(c.method.objective, configs.Objective.SFT), "use sft"),
+    Limit("method.quantization", lambda c: _other(c.method.quantization, configs.Quantization.NONE), "use none"),
+    Limit("training.optimizer", lambda c: _other(c.training.optimizer, "adamw"), "use adamw"),
+    Limit("training.maxGradientNorm", lambda c: _other(c.training.max_gradient_norm, 1.0), "use 1.0"),
+    Limit("training.weightDecay", lambda c: _other(c.training.weight_decay, 0.0), "use 0"),
+    Limit("training.groupByLength", lambda c: c.training.group_by_length or None, "remove it"),
+    Limit("training.neftuneAlpha", lambda c: c.training.neftune_alpha, "remove it"),
+    Limit("training.earlyStopping", lambda c: c.training.early_stopping, "remove it"),
+    Limit("training.keepBest", lambda c: c.training.keep_best or None, "remove it"),
+    Limit("training.samples.everySteps", lambda c: c.training.samples.every_steps, "remove it"),
+    Limit("training.trackers", lambda c: c.training.trackers or None, "remove it"),
+    Limit("distributed.numNodes", lambda c: _other(c.distributed.num_nodes, 1), "use 1"),
+    Limit("distributed.zeroStage", lambda c: _other(c.distributed.zero_stage, 0), "use 0"),
+    Limit("distributed.offloadOptimizer", lambda c: _other(c.distributed.offload_optimizer, "none"), "use none"),
+    Limit("distributed.offloadParameters", lambda c: _other(c.distributed.offload_parameters, "none"), "use none"),
+    Limit("evaluation.suites", lambda c: len(c.evaluation.suites) or None, "remove them"),
+    Limit("evaluation.gates", lambda c: len(c.evaluation.gates) or None, "remove them"),
+    Limit("evaluation.canaries", lambda c: c.evaluation.canaries or None, "use 0"),
+)
+
+
+def load(path: Path) -> Config:
+    """Read, check against the schema, then across fields.
+
+    Raises:
+        Failure: InvalidConfig with every error found.
+    """
+    try:
+        raw = json.loads(path.read_text())
+    except OSError as error:
+        raise Failure(
+            Reason.INVALID_CONFIG, f"config {path} can't be read: {error.strerror}; mount it there"
+        ) from error
+    except ValueError as error:
+        raise Failure(Reason.INVALID_CONFIG, f"config {path} is not JSON: {error}") from error
+    return parse(raw)
+
+
+def parse(raw: Any) -> Config:
+    errors = _schema_errors(raw)
+    if errors:
+        raise Failure(Reason.INVALID_CONFIG, "; ".join(errors))
+    config: Config = _built(Config, raw)
+    errors = _cross_field_errors(config)
+    if errors:
+        raise Failure(Reason.INVALID_CONFIG, "; ".join(errors))
+    return config
+
+
+def schema() -> dict[str, Any]:
+    here = Path(__file__).parent
+    places = (here / "contract" / SCHEMA_NAME, here.parent / "contract" / SCHEMA_NAME)  # installed, or in the tree
+    path = next((place for place in places if place.exists()), None)
+    if path is None:
+        raise Failure(Reason.INTERNAL, f"{SCHEMA_NAME} is missing from the installation; reinstall tunebird-trainer")
+    loaded: dict[str, Any] = json.loads(path.read_text())
+    return loaded
+
+
+def _schema_errors(raw: Any) -> list[str]:
+    import jsonschema_rs
+
+    validator = jsonschema_rs.validator_for(schema())
+    return [_sentence(error) for error in validator.iter_errors(raw)]
+
+
+def _sentence(error: Any) -> str:
+    where = _path(error.instance_path) or "config"
+    kind = error.kind.name
+    if kind in ("anyOf", "oneOf"):
+        return f"{where}: {_closest_branch(error)}"
+    if kind == "additionalProperties":
+        return f"{where}: {_unknown_keys(error.kind.unexpected, error.instance)}"
+    return f"{where}: {error.message}"
+
+
+def _closest_branch(error: Any) -> str:
+    """For `type or null` the branch that is not null says more than "not valid under any"."""
+    messages = [each.message for branch in error.kind.context for each in branch]
+    real = [message for message in messages if 'type "null"' not in message]
+    return " or ".join(dict.fromkeys(real)) or error.message
+
+
+def _unknown_keys(unexpected: list[str], instance: dict[str, Any]) -> str:
+    known = [camel(each.name) for kind in _kinds(Config) for each in dataclasses.fields(kind)]
+    said = []
+    for key in unexpected:
+        near = difflib.get_close_matches(key, known, n=1)
+        said.append(f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ", remove it"))
+    return "; ".join(said)
+
+
+def _path(steps: list[str | int]) -> str:
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
+    return text.removeprefix(".")
+
+
+def _kinds(kind: type) -> list[type]:
+    """The dataclass and every one below it."""
+    hints = typing.get_type_hints(kind).values()
+    parts = [part for hint in hints for part in (hint, *typing.get_args(hint)) if isinstance(part, type)]
+    parts = [part for part in parts if dataclasses.is_dataclass(part)]
+    return [kind, *(each for part in parts for each in _kinds(part))]
+
+
+def _built(kind: Any, raw: dict[str, Any]) -> Any:
+    hints = typing.get_type_hints(kind)
+    names = {camel(each.name): each.name for each in dataclasses.fields(kind)}
+    return kind(**{names[key]: _value(hints[names[key]], value) for key, value in raw.items() if key in names})
+
+
+def _value(hint: Any, raw: Any) -> Any:
+    if raw is None:
+        return None
+    if isinstance(hint, types.UnionType):
+        hint = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
+    if dataclasses.is_dataclass(hint):
+        return _built(hint, raw)
+    if isinstance(raw, list):
+        return tuple(_value(typing.get_args(hint)[0], each) for each in raw)
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return hint(raw)
+    return raw
+
+
+def _cross_field_errors(config: Config) -> list[str]:
+    checks = (_limit_errors, _method_errors, _training_errors, _data_errors, _place_errors)
+    return [error for check in checks for error in check(config)]
+
+
+def _limit_errors(config: Config) -> list[str]:
+    asked = [(limit, limit.asked(config)) for limit in LIMITS]
+    return [
+        f"{limit.path}: {configs.as_json(value)} is not supported by this version; {limit.remedy}"
+        for limit, value in asked
+        if value is not None
+    ]
+
+
+def _method_errors(config: Config) -> list[str]:
+    method, errors = config.method, []
+    if method.tuning is Tuning.LORA and method.lora is None:
+        errors.append("method.lora: tuning is lora and this is null; give rank, alpha and the rest")
+    if method.tuning is Tuning.FULL and Form.ADAPTER in config.output.forms:
+        errors.append("output.forms: full tuning makes no adapter; leave only merged")
+    if method.lora and "lm_head" in target_modules(method.lora):
+        errors.append("method.lora.targetModules: lm_head can't carry an adapter; name other modules or use all-linear")
+    return errors
+
+
+def _training_errors(config: Config) -> list[str]:
+    training, world, errors = config.training, config.distributed.world_size, []
+    product = training.micro_batch_size * training.gradient_accumulation_steps * world
+    if product != training.global_batch_size:
+        errors.append(
+            f"training.globalBatchSize: {training.global_batch_size} is not microBatchSize * gradientAccumulationSteps "
+            f"* processes = {training.micro_batch_size} * {training.gradient_accumulation_steps} * {world} = {product}"
+        )
+    if training.schedule.warmup >= 1:
+        errors.append(f"training.schedule.warmup: {training.schedule.warmup} is a share of the steps; use one below 1")
+    if training.evaluate_every is not None and not config.validation.percent:
+        errors.append("training.evaluateEvery: nothing is held out; set validation.percent above 0 or remove it")
+    return errors
+
+
+def _data_errors(config: Config) -> list[str]:
+    names = [dataset.name for dataset in config.datasets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    return [f"datasets: the name {name!r} is used twice; give each its own" for name in twice]
+
+
+def _place_errors(config: Config) -> list[str]:
+    errors = []
+    for path, uri in (("checkpoint.uri", config.checkpoint.uri), ("output.uri", config.output.uri)):
+        if not re.match(r"^(pvc|file)://", uri):
+            errors.append(f"{path}: {uri!r} is not supported by this version; use pvc://CLAIM/PATH or file:///PATH")
+    return errors

@@ -16,7 +16,7 @@ from typing import Any
 _SOURCE = Path(__file__).parents[2] / "trainer_image"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tunebird_trainer.sft", "tunebird_trainer.artifact", "tunebird_trainer.trainer"])
+_CONTEXT.set_forkserver_preload(["tunebird_trainer.run", "tunebird_trainer.artifact", "tunebird_trainer.trainer"])
 # Audit events of the interpreter that change what lies under the run's directories.
 _CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 
@@ -67,11 +67,11 @@ def _main(path: str, journal: str, log: str, death: Death | None, sigterm_at: in
     os.dup2(output, 2)
     if death:
         sys.addaudithook(_Reaper(death, Path(path).with_name("changes.txt")))
-    from tunebird_trainer import sft
+    from tunebird_trainer import run as recipe
 
     if sigterm_at:
-        sft.Session.stop_requested = _impatient(sft.Session.stop_requested, sigterm_at)
-    code = sft.main(path)
+        recipe.Session.stop_requested = _impatient(recipe.Session.stop_requested, sigterm_at)
+    code = recipe.main(path)
     sys.stdout.flush()
     os._exit(code)
 

@@ -91,7 +91,7 @@ class _Children:
         quiet = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1",
                  "DISABLE_KUBEFLOW_INTEGRATION": "TRUE"}  # fmt: skip
         ours = {"TUNEBIRD_JOURNAL": str(_journal(self.scratch, rank)), "TUNEBIRD_WRAPPER_PID": str(os.getpid())}
-        command = [sys.executable, "-m", "tunebird_trainer.sft", self.path]
+        command = [sys.executable, "-m", "tunebird_trainer.run", self.path]
         process = subprocess.Popen(command, env={**quiet, **os.environ, **group, **ours})
         self.processes[process.pid] = rank
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "safetensors")
-_RECIPE = ("data", "formats", "masks", "rows", "sft", "trainer")  # what decides which numbers come out
+_RECIPE = ("data", "formats", "masks", "rows", "run", "trainer")  # what decides which numbers come out
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 

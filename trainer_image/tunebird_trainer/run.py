@@ -1,5 +1,4 @@
-"""Supervised fine-tuning, from top to bottom: config, data, model, train, save, report. LoRA or all weights, CPU or
-GPU."""
+"""A run from top to bottom, whatever its objective: config, data, model, train, save, publish, report."""
 
 from __future__ import annotations
 

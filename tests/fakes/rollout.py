@@ -238,6 +238,14 @@ class Cluster:
         self.kube.patch(Ref(POD, "default", pod), {"status": status})
         self.providers.counts.setdefault(pod.rpartition("-")[0], {})[pod] = [0, 0]
 
+    def stuck(self, digest: str, reason: str, message: str) -> None:
+        """The containers of a model's servers can't start."""
+        waiting = [{"name": "server", "state": {"waiting": {"reason": reason, "message": message}}}]
+        for item in self.kube.all(POD):
+            name = item["metadata"]["name"]
+            if self.digest_of(name.rpartition("-")[0]) == digest:
+                self.kube.patch(Ref(POD, "default", name), {"status": {"containerStatuses": waiting}})
+
     def names(self, kind: Kind) -> list[str]:
         return [item["metadata"]["name"] for item in self.kube.all(kind)]
 

@@ -36,8 +36,9 @@ class Decision:
 def decide(seen: Observed) -> Decision:
     """One pass, from what was measured to what is asked for."""
     turn = Turn(seen, seen.progress)
-    for stage in (_sampled, obeyed, _targeted, _pausing, _recovering, _judged, stepped, _weighed, _accepted, _tidied):
+    for stage in (_sampled, obeyed, _targeted, _troubled, _pausing, _recovering, _judged, stepped, _weighed, _accepted):
         turn = stage(turn)
+    turn = _tidied(turn)
     return Decision(
         progress=turn.progress,
         notices=turn.notices,
@@ -120,6 +121,18 @@ def _withdrawn(turn: Turn) -> Turn:
         measured=Measured(),
     )  # fmt: skip
     return turn.but(progress)
+
+
+def _troubled(turn: Turn) -> Turn:
+    """What keeps servers from getting ready is told once for each revision and reason."""
+    for revision in (turn.progress.canary, turn.progress.stable):
+        found = turn.seen.trouble(revision)
+        if found is None or revision is None:
+            continue
+        start = f"Rollout {turn.progress.number}: {label(revision)} is not ready: "
+        if not any(line.message.startswith(f"{start}{found.reason}") for line in turn.progress.history):
+            turn = turn.say("ServerNotReady", f"{start}{found.sentence}", "Warning")
+    return turn
 
 
 def _pausing(turn: Turn) -> Turn:
@@ -340,7 +353,9 @@ def _waiting(turn: Turn) -> str:
         return seen.waiting
     if progress.stable is None and progress.canary is not None:
         ready, wanted = seen.ready(progress.canary), max(1, seen.plan.server.replicas)
-        return f"{label(progress.canary)} to be ready: {ready} of {wanted} pods are"
+        found = seen.trouble(progress.canary)
+        why = f"; {found.sentence}" if found else ""
+        return f"{label(progress.canary)} to be ready: {ready} of {wanted} pods are{why}"
     return waits_for(turn)
 
 

@@ -35,6 +35,7 @@ from tunebird.rollout.resolve import InvalidSpec
 from tunebird.rollout.resolve import plan as resolved
 from tunebird.rollout.settings import ModelRolloutSettings
 from tunebird.rollout.status import progress_of
+from tunebird.rollout.trouble import first_trouble
 from tunebird.rollout.turn import Observed, RouteSeen, ServerSeen, Verb
 from tunebird.rollout.verbs import VERBS
 from tunebird.traffic.registry import ROUTERS
@@ -79,7 +80,7 @@ class Observer:
             progress=progress,
             target=self._revision(plan, model, progress) if model else None,
             waiting=waiting,
-            servers=_servers(world.deployments),
+            servers=_servers(world),
             route=_route(owner, plan, world),
             round=await self._round(plan, progress, world, now),
             verbs=_verbs(owner),
@@ -179,13 +180,15 @@ def _from_world(owner: Manifest, plan: Plan, world: World) -> Progress:
     return rebuilt(world.deployments, route.shares if route else None, selected)
 
 
-def _servers(deployments: Iterable[Manifest]) -> dict[str, ServerSeen]:
-    return {_revision_label(item): _server(item) for item in deployments if _revision_label(item)}
+def _servers(world: World) -> dict[str, ServerSeen]:
+    labelled = ((_revision_label(item), item) for item in world.deployments)
+    return {revision: _server(item, revision, world.pods) for revision, item in labelled if revision}
 
 
-def _server(deployment: Manifest) -> ServerSeen:
-    ready = (deployment.get("status") or {}).get("readyReplicas", 0)
-    return ServerSeen(deployment["spec"].get("replicas", 1), ready)
+def _server(deployment: Manifest, revision: str, pods: Iterable[Manifest]) -> ServerSeen:
+    replicas, ready = deployment["spec"].get("replicas", 1), (deployment.get("status") or {}).get("readyReplicas", 0)
+    trouble = first_trouble(pod for pod in pods if _revision_label(pod) == revision) if ready < replicas else None
+    return ServerSeen(replicas, ready, trouble)
 
 
 def _revision_label(item: Manifest) -> str:

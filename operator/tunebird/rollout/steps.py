@@ -115,7 +115,11 @@ def _routed(turn: Turn) -> bool:
 def _waits_for_capacity(turn: Turn, weight: int) -> str:
     needed = capacity(turn.seen.plan, weight) if weight else 1
     ready = turn.seen.ready(turn.progress.canary)
-    return "" if ready >= needed else f"{needed} ready canary pods for weight {weight}, there are {ready}"
+    if ready >= needed:
+        return ""
+    found = turn.seen.trouble(turn.progress.canary)
+    why = f" ({found.sentence})" if found else ""
+    return f"{needed} ready canary pods for weight {weight}, there are {ready}{why}"
 
 
 def _waits_for_route(turn: Turn, weight: int) -> str:

@@ -12,14 +12,16 @@ from tunebird.rollout.analysis import Verdict, verdicts
 from tunebird.rollout.counting import Arms, Round
 from tunebird.rollout.plan import Bake, Plan
 from tunebird.rollout.progress import Notice, Progress, Retiring, Revision, RolledBack, StepProgress
+from tunebird.rollout.trouble import Trouble
 
 
 @dataclass(frozen=True, slots=True)
 class ServerSeen:
-    """A revision's servers as they are: pods asked for, and pods that answer."""
+    """A revision's servers as they are: pods asked for, pods that answer, and why another doesn't."""
 
     replicas: int
     ready: int
+    trouble: Trouble | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +59,11 @@ class Observed:
         """Pods of a revision that answer."""
         server = self.servers.get(revision.name) if revision else None
         return server.ready if server else 0
+
+    def trouble(self, revision: Revision | None) -> Trouble | None:
+        """Why a pod of a revision doesn't get ready, where that is known."""
+        server = self.servers.get(revision.name) if revision else None
+        return server.trouble if server else None
 
 
 @dataclass(frozen=True, slots=True)

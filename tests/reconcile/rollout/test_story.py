@@ -321,6 +321,20 @@ async def test_an_invalid_specification_says_all_that_is_wrong_and_leaves_traffi
     assert cluster.shares() == {GOOD: 100}
 
 
+async def test_servers_that_cannot_start_are_explained_once(cluster):
+    cluster.broken.add(BAD)
+    cluster.serve(BAD)
+    await cluster.run(10)
+    cluster.stuck(BAD, "ImagePullBackOff", 'Back-off pulling image "no/such:1"')
+    await cluster.run(60)
+    assert 'ImagePullBackOff: Back-off pulling image "no/such:1"' in cluster.status["message"]
+    assert "spec.server.image" in cluster.status["step"]["waitingFor"]
+    assert cluster.reasons().count("ServerNotReady") == 1
+    cluster.kube.writes.clear()
+    await cluster.once()
+    assert cluster.kube.writes == []
+
+
 async def test_a_foreign_service_of_the_name_is_never_taken_over():
     cluster = Cluster()
     service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "support", "namespace": "default"}}

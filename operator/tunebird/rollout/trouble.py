@@ -1,0 +1,96 @@
+"""Why a server's pod doesn't get ready, from what the kubelet and the scheduler say of it. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tunebird.kube.meta import Manifest
+from tunebird.rollout.manifests import CONTAINER
+
+LONGEST = 500
+_STARTING = ("ContainerCreating", "PodInitializing")
+_IMAGE = "check spec.server.image, that its registry can be reached, and the image pull secret"
+REMEDIES: Mapping[str, str] = {
+    "ErrImagePull": _IMAGE,
+    "ImagePullBackOff": _IMAGE,
+    "InvalidImageName": "correct spec.server.image",
+    "CreateContainerConfigError": "create what it names, or correct spec.server.template",
+    "Unschedulable": "ask for less in spec.server, or add nodes",
+    "CrashLoopBackOff": "read its log: kubectl logs",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A pod that can't start or doesn't stay up. `reason` is stable over time, `message` what was said last."""
+
+    pod: str
+    reason: str
+    message: str
+
+    @property
+    def sentence(self) -> str:
+        """For people, in one line."""
+        remedy = REMEDIES.get(self.reason, "")
+        said = f"{self.reason}: {self.message}" if self.message else self.reason
+        return f"{said} (pod {self.pod})" + (f"; {remedy}" if remedy else "")
+
+
+def first_trouble(pods: Iterable[Manifest]) -> Trouble | None:
+    """The first pod, by name, that has one."""
+    ordered = sorted(pods, key=lambda pod: str(pod["metadata"]["name"]))
+    return next((found for pod in ordered if (found := trouble(pod))), None)
+
+
+def trouble(pod: Manifest) -> Trouble | None:
+    """What keeps this pod from being ready; None while it is well or just starting."""
+    status = pod.get("status") or {}
+    if pod["metadata"].get("deletionTimestamp"):
+        return None
+    containers = status.get("containerStatuses") or ()
+    own: Mapping[str, Any] = next((item for item in containers if item["name"] == CONTAINER), {})
+    found = _waiting(own) or _ended(own.get("state") or {}) or _unscheduled(status)
+    return Trouble(pod["metadata"]["name"], found[0], _line(found[1])) if found else None
+
+
+def _waiting(container: Mapping[str, Any]) -> tuple[str, str] | None:
+    waiting = (container.get("state") or {}).get("waiting")
+    if waiting is None or waiting.get("reason", "") in ("", *_STARTING):
+        return None
+    reason = waiting["reason"]
+    ended = _ended(container.get("lastState") or {}) if reason == "CrashLoopBackOff" else None
+    return (reason, ended[1] if ended else waiting.get("message", ""))
+
+
+def _ended(state: Mapping[str, Any]) -> tuple[str, str] | None:
+    ended = state.get("terminated")
+    if ended is None:
+        return None
+    told = _told(ended.get("message", ""))
+    code = f"the server ended with exit code {ended.get('exitCode')}"
+    return (ended.get("reason") or "Error", f"{code}: {told}" if told else code)
+
+
+def _told(message: str) -> str:
+    """The sentence in a termination message; other text as it is."""
+    try:
+        parsed = json.loads(message)
+    except ValueError:
+        return message
+    return str(parsed.get("message", message)) if isinstance(parsed, dict) else message
+
+
+def _unscheduled(status: Mapping[str, Any]) -> tuple[str, str] | None:
+    conditions = status.get("conditions") or ()
+    scheduled = next((item for item in conditions if item["type"] == "PodScheduled"), None)
+    if scheduled is None or scheduled.get("status") != "False":
+        return None
+    return (scheduled.get("reason") or "Unschedulable", str(scheduled.get("message", "")).partition(" preemption:")[0])
+
+
+def _line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= LONGEST else f"…{line[-LONGEST:]}"

@@ -1,0 +1,72 @@
+"""Why a server's pod doesn't get ready is read from what Kubernetes says of it."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tunebird.rollout.trouble import first_trouble, trouble
+
+
+def a_pod(name: str = "chat-abc-1", **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name}, "status": status}
+
+
+def container(**state: Any) -> list[dict[str, Any]]:
+    return [{"name": "server", **state}]
+
+
+def test_an_image_that_cannot_be_pulled_is_named_with_the_remedy() -> None:
+    waiting = {"waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "no/such:1"'}}
+    found = trouble(a_pod(containerStatuses=container(state=waiting)))
+    assert found is not None
+    for words in ("ImagePullBackOff", 'image "no/such:1"', "spec.server.image", "pod chat-abc-1"):
+        assert words in found.sentence
+
+
+def test_a_server_that_keeps_ending_tells_what_it_said_last() -> None:
+    told = json.dumps({"reason": "ModelMismatch", "message": "the model has digest sha256:1, not sha256:2"})
+    states = {
+        "state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 40s restarting failed container"}},
+        "lastState": {"terminated": {"exitCode": 4, "message": told}},
+    }
+    found = trouble(a_pod(containerStatuses=container(**states)))
+    assert found is not None
+    assert found.reason == "CrashLoopBackOff"
+    assert "exit code 4: the model has digest sha256:1" in found.sentence
+    assert "40s" not in found.sentence
+
+
+def test_a_pod_that_fits_no_node_has_the_schedulers_sentence() -> None:
+    message = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available"
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]
+    found = trouble(a_pod(conditions=conditions))
+    assert found is not None
+    assert found.message == "0/2 nodes are available: 2 Insufficient nvidia.com/gpu."
+
+
+@pytest.mark.parametrize(
+    "status",
+    [
+        {},
+        {"containerStatuses": container(state={"waiting": {"reason": "ContainerCreating"}})},
+        {"containerStatuses": container(state={"running": {}})},
+        {"conditions": [{"type": "PodScheduled", "status": "True"}]},
+    ],
+)
+def test_a_pod_that_starts_or_runs_has_none(status: dict[str, Any]) -> None:
+    assert trouble(a_pod(**status)) is None
+
+
+def test_a_pod_that_is_being_deleted_has_none() -> None:
+    pod = a_pod(containerStatuses=container(state={"terminated": {"exitCode": 1}}))
+    pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert trouble(pod) is None
+
+
+def test_the_first_pod_by_name_speaks_for_all() -> None:
+    ended = {"terminated": {"exitCode": 1, "reason": "Error"}}
+    pods = [a_pod(name, containerStatuses=container(state=ended)) for name in ("b", "a")]
+    found = first_trouble(pods)
+    assert found is not None
+    assert found.pod == "a"

@@ -22,3 +22,27 @@ def tokenizer(tiny_model):
     from transformers import AutoTokenizer
 
     return AutoTokenizer.from_pretrained(tiny_model)
+
+
+@pytest.fixture
+def prepare(tmp_path, tokenizer, monkeypatch):
+    """Prepare rows given inline, or one list of rows per dataset."""
+
+    from trainer.factories import config, write_rows
+    from tunebird_trainer import config_file, data
+
+    monkeypatch.setenv("TUNEBIRD_CACHE", str(tmp_path / "cache"))
+
+    def run(*lists, **changes):
+        raw = config(**{"validation__percent": 0, **changes})
+        template = raw["datasets"][0]
+        raw["datasets"] = []
+        for number, rows in enumerate(lists):
+            path = write_rows(tmp_path / f"set{number}.jsonl", rows)
+            raw["datasets"].append({**template, "name": f"set{number}", "uri": f"file://{path}"})
+        for number, weight in enumerate(changes.get("weights", ())):
+            raw["datasets"][number]["weight"] = weight
+        raw.pop("weights", None)
+        return data.prepare(config_file.parse(raw), tokenizer)
+
+    return run

@@ -203,7 +203,7 @@ def _tried(model: Any, tokenizer: Any, run: Run) -> dict[str, Any]:
 
 
 def _logits(model: Any, data: Prepared) -> torch.Tensor:
-    ids = torch.tensor([list(data.train[0].input_ids[:128])])
+    ids = torch.tensor([list(data.train[0]["input_ids"][:128])])
     with torch.no_grad():
         logits: torch.Tensor = model(input_ids=ids, use_cache=False).logits.float()
     return logits

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "safetensors")
-_RECIPE = ("data", "formats", "masks", "rows", "run", "trainer")  # what decides which numbers come out
+_RECIPE = ("data/*", "formats", "masks", "rows", "run", "trainer")  # what decides which numbers come out
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -75,7 +75,8 @@ def versions() -> dict[str, str]:
 def code_digest() -> str:
     """Over this recipe's source and the versions of the libraries that compute."""
     here = Path(__file__).parent
-    lines = [f"{name} {storage.file_digest(here / f'{name}.py')}\n" for name in _RECIPE]
+    paths = sorted(path for name in _RECIPE for path in here.glob(f"{name}.py"))
+    lines = [f"{path.relative_to(here)} {storage.file_digest(path)}\n" for path in paths]
     lines += [f"{name} {version}\n" for name, version in versions().items()]
     return "sha256:" + hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from datasets import Dataset
 from peft import LoraConfig, PeftModel
 from transformers import PrinterCallback, TrainerCallback
 from trl import SFTConfig, SFTTrainer, pack_dataset
@@ -23,10 +22,11 @@ from tunebird_trainer.progress import Progress, Speed
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from datasets import Dataset
+
     from tunebird_trainer.checkpoints import Checkpoints, Saved
     from tunebird_trainer.config import Config
     from tunebird_trainer.data import Prepared
-    from tunebird_trainer.masks import Sequence
 
 _OPTIMIZERS = {"adamw": "adamw_torch_fused"}
 _SCHEDULES = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
@@ -162,14 +162,14 @@ class Keeper(TrainerCallback):
 
 def build(config: Config, model: Any, tokenizer: Any, data: Prepared, keeper: Keeper, *, fresh: bool) -> Sft:
     """The trainer for prepared data; TRL neither templates, tokenizes nor masks anything."""
-    keeper.holds_out = bool(data.validation)
+    keeper.holds_out = len(data.validation) > 0
     _check_targets(model, config)
     trainer = Sft(
         model=model,
         args=arguments(config, keeper.checkpoints.writing, measure_first=fresh and keeper.holds_out),
         processing_class=tokenizer,
         train_dataset=_train_set(data.train, config),
-        eval_dataset=_dataset(data.validation) if data.validation else None,
+        eval_dataset=data.validation if len(data.validation) else None,
         peft_config=adapter(config)
         if config.method.tuning is Tuning.LORA and not isinstance(model, PeftModel)
         else None,
@@ -251,14 +251,7 @@ def _in_group() -> bool:
     return int(os.environ.get("WORLD_SIZE", "1")) > 1
 
 
-def _train_set(sequences: tuple[Sequence, ...], config: Config) -> Dataset:
-    dataset = _dataset(sequences)
+def _train_set(dataset: Dataset, config: Config) -> Dataset:
     if config.training.packing:
         return pack_dataset(dataset, config.training.max_sequence_length, "bfd")
     return dataset
-
-
-def _dataset(sequences: tuple[Sequence, ...]) -> Dataset:
-    return Dataset.from_dict(
-        {"input_ids": [list(each.input_ids) for each in sequences], "labels": [list(each.labels) for each in sequences]}
-    )

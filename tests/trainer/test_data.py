@@ -52,7 +52,7 @@ def test_nothing_left_is_a_failure(prepare):
 
 
 def test_an_unknown_shape_is_told_with_its_keys(prepare):
-    assert "set0/set0.jsonl:1 has text, none of messages" in failure(prepare, [{"text": "x"}]).message
+    assert "set0/set0.jsonl:1 has body, none of messages" in failure(prepare, [{"body": "x"}]).message
 
 
 def test_duplicates_go_also_across_datasets(prepare):

@@ -42,7 +42,8 @@ def test_prompt_and_completion_may_be_messages():
         ({"conversations": []}, Format.SHAREGPT),
         ({"prompt": "a", "completion": "b"}, Format.PROMPT_COMPLETION),
         ({"instruction": "a", "output": "b"}, Format.ALPACA),
-        ({"text": "a"}, None),
+        ({"text": "a"}, Format.TEXT),
+        ({"body": "a"}, None),
         ("text", None),
     ],
 )
@@ -75,7 +76,7 @@ def test_a_format_is_found_by_its_keys(row, expected):
             },
             "system message at position 2",
         ),
-        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [1]}]}, "tool calls are not supported"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": [1]}]}, "tool_calls[0] is the value 1"),
         (["a"], "is a list"),
     ],
 )

@@ -322,6 +322,7 @@ CHANGES: dict[str, Body] = {
     "model": {"source": {"uri": "hf://org/other"}},
     "datasets": [{"name": "other", "source": PVC}],
     "mixing": "interleave",
+    "mixingStop": "AllExhausted",
     "validation": {"percent": 9},
     "preparation": {"onInvalid": "Drop"},
     "method": {"tuning": "full"},

@@ -204,7 +204,12 @@ class StorageRef(Model):
     )
     digest: Digest | None = Field(None, description="Expected sha256 of the content; another content is refused.")
     secret_ref: SecretRef | None = Field(
-        None, description="Credentials: key HF_TOKEN for hf://, AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY for s3://."
+        None,
+        description="Secret with the credentials. Keys: HF_TOKEN for hf://; AWS_ACCESS_KEY_ID and "
+        "AWS_SECRET_ACCESS_KEY for s3:// (AWS_SESSION_TOKEN, AWS_REGION and AWS_ENDPOINT_URL if wanted); "
+        "GOOGLE_APPLICATION_CREDENTIALS_JSON for gs://; REGISTRY_USERNAME and REGISTRY_PASSWORD for oci://; "
+        "HTTPS_AUTHORIZATION, the header's value, for https://. Without it the pod's workload identity "
+        "(serviceAccountName) is used.",
     )
     RULES = (
         Rule(

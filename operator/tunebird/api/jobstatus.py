@@ -42,7 +42,7 @@ class PlanStatus(Model):
     objective: Word = Field("", description="What is learned.")
     tuning: Word = Field("", description="Which parameters learn.")
     quantization: Word = Field("", description="How the frozen base is stored.")
-    choices: tuple[Choice, ...] = Field((), max_length=48, description="Each resolved value with its reason.")
+    choices: tuple[Choice, ...] = Field((), max_length=96, description="Each resolved value with its reason.")
     warnings: tuple[Line, ...] = Field((), max_length=16, description="What is unusual about it.")
 
 
@@ -100,6 +100,16 @@ class GateResult(Model):
     passed: bool = Field(False, description="Whether the unfavourable end holds.")
 
 
+class ReferenceStatus(Model):
+    """Another job's result that this job uses, resolved once."""
+
+    job: Word = Field(description="Name of the FineTuneJob.")
+    uri: Uri = Field(description="Its artifact.")
+    base: Uri = Field(description="The artifact's merged model.")
+    digest: Word = Field(description="Digest of the merged model.")
+    secret: Annotated[str, Field(max_length=253)] = Field("", description="Secret that its output was written with.")
+
+
 class ArtifactForm(Model):
     """One form of the artifact."""
 
@@ -146,7 +156,9 @@ class FineTuneJobStatus(Model):
 
     observed_generation: int = Field(0, ge=0, description="metadata.generation that this is about.")
     phase: JobPhase | None = Field(None, description="Where the job is, for people.")
+    reason: Word = Field("", description="Why it is in this phase, in one CamelCase word; empty while all is well.")
     message: Annotated[str, Field(max_length=4096)] = Field("", description="The most important thing in one sentence.")
+    summary: Word = Field("", description="The beginning of the message, for kubectl get.")
     start_time: Time | None = Field(None, description="When it became active; activeDeadlineSeconds counts from here.")
     completion_time: Time | None = Field(
         None, description="When it finished; ttlSecondsAfterFinished counts from here."
@@ -155,6 +167,9 @@ class FineTuneJobStatus(Model):
     restarts: int = Field(0, ge=0, description="Counted restarts since the start or the last retry.")
     conditions: Conditions = Field(())
     plan: PlanStatus | None = Field(None, description="What was resolved.")
+    references: tuple[ReferenceStatus, ...] = Field(
+        (), max_length=32, description="Results of other jobs that this job uses, resolved before its first attempt."
+    )
     attempts: tuple[AttemptStatus, ...] = Field((), max_length=10, description="The newest ten runs, oldest first.")
     progress: JobProgress | None = Field(None, description="How far the training is.")
     data: DataStatus | None = Field(None, description="What the data turned out to be.")

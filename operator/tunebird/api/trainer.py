@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
 Positive = Annotated[int, Field(ge=1)]
+ObjectiveName = Literal["sft", "continue", "dpo"]
+QuantizationName = Literal["none", "nf4", "int8"]
 ContentDigest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 
 
@@ -111,10 +113,10 @@ class MethodConfig(ConfigModel):
     """Objective and tuning; `lora` is null for full tuning. `quantization` is how the frozen base is held; it needs
     lora. `double_quantization` quantizes the constants of nf4 too."""
 
-    objective: Literal["sft", "continue", "dpo"]
+    objective: ObjectiveName
     tuning: Literal["full", "lora"]
     lora: LoraConfig | None
-    quantization: Literal["none", "nf4", "int8"]
+    quantization: QuantizationName
     double_quantization: bool = True
     continue_: ContinueConfig = Field(ContinueConfig(), alias="continue")
     dpo: DpoConfig = DpoConfig()
@@ -246,8 +248,8 @@ class SuiteConfig(ConfigModel):
 
 
 class GateConfig(ConfigModel):
-    """A bound on a metric `<suite>.<metric>`, held against the unfavourable end of its interval. Exactly one of the four
-    bounds is given; the two regressions compare with `compare_to` (base, or the uri of another artifact), in absolute
+    """A bound on a metric `<suite>.<metric>`, held against the unfavourable end of its interval. Exactly one of four
+    is given; the two regressions compare with `compare_to` (base, or the uri of another artifact), in absolute
     shares or relative to its value."""
 
     metric: str = Field(pattern=r"^[A-Za-z][-A-Za-z0-9]*\.[A-Za-z][A-Za-z0-9]*$")

@@ -1,14 +1,18 @@
-"""What this version can't do: each is refused with its field, value and remedy, never silently ignored. Pure."""
+"""What can't be done: each is refused with its field, value and remedy, never silently ignored. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from tunebird.api.base import StorageRef
-from tunebird.api.finetunejob import DeletionPolicy, FineTuneJobSpec, Form, Format, SplitBy
-from tunebird.api.method import Objective, Optimizer, Precision, QuantizationType, Tuning
+from tunebird.api.data import Format, Mixing, MixingStop
+from tunebird.api.finetunejob import DeletionPolicy, FineTuneJobSpec, Form
+from tunebird.api.method import Objective, QuantizationType, Tuning
+from tunebird.api.training import Optimizer, Precision
+from tunebird.finetune.distribution import distribution_problems
+from tunebird.finetune.evaluation import evaluation_problems
 from tunebird.finetune.merge import PROTECTED_ENV, template_problems
+from tunebird.finetune.places import place_problems
 
 Spec = FineTuneJobSpec
 
@@ -30,6 +34,15 @@ class Limit:
         return f"spec.{self.field}{shown}: {self.why}"
 
 
+_ABSENT = "not supported by this version"
+_FORMATS = {
+    Objective.SFT: (Format.AUTO, Format.MESSAGES, Format.PROMPT_COMPLETION, Format.ALPACA, Format.SHAREGPT),
+    Objective.CONTINUE: (Format.AUTO, Format.TEXT),
+    Objective.DPO: (Format.AUTO, Format.PREFERENCE),
+}
+_ON_GPU = (Optimizer.ADAMW_8BIT, Optimizer.PAGED_ADAMW_8BIT)
+
+
 def _given(value: object) -> str | None:
     return None if value is None else ""
 
@@ -38,14 +51,20 @@ def _other(value: object, *supported: object) -> object | None:
     return None if value in supported else value
 
 
+def _zero(value: str | None) -> str | None:
+    return value if value is not None and float(value.removesuffix("%")) == 0 else None
+
+
 def _forms(spec: Spec) -> str | None:
     full = spec.method.tuning is Tuning.FULL
     return "adapter" if full and Form.ADAPTER in spec.output.forms else None
 
 
 def _format(spec: Spec) -> str | None:
-    supported = (Format.AUTO, Format.MESSAGES, Format.PROMPT_COMPLETION, Format.ALPACA, Format.SHAREGPT)
-    return next((dataset.format.value for dataset in spec.datasets if dataset.format not in supported), None)
+    """A format that the objective doesn't learn from."""
+    supported = _FORMATS.get(spec.method.objective, tuple(Format))
+    wrong = next((dataset.format for dataset in spec.datasets if dataset.format not in supported), None)
+    return None if wrong is None else f"{wrong.value} with objective {spec.method.objective.value}"
 
 
 def _half(spec: Spec) -> str | None:
@@ -53,77 +72,89 @@ def _half(spec: Spec) -> str | None:
     return "fp16" if half else None
 
 
-def _revision(spec: Spec) -> str | None:
-    return next((dataset.source.revision for dataset in spec.datasets if dataset.source.revision), None)
+def _quantized(spec: Spec) -> str | None:
+    asked = spec.method.quantization.type
+    frozen = asked in (QuantizationType.AUTO, QuantizationType.NONE) or spec.method.tuning is not Tuning.FULL
+    return None if frozen else asked.value
 
 
-def _digest(spec: Spec) -> str | None:
-    return next((dataset.source.digest for dataset in spec.datasets if dataset.source.digest), None)
+def _optimizer(spec: Spec) -> str | None:
+    asked = spec.training.optimizer
+    return asked.value if asked in _ON_GPU and spec.compute.gpus_per_node == 0 else None
 
 
-_ABSENT = "not supported by this version"
+def _preferences(spec: Spec, value: object) -> object | None:
+    """`value` where it was asked for together with dpo."""
+    return value if value and spec.method.objective is Objective.DPO else None
+
+
+def _unvalidated(spec: Spec) -> str | None:
+    asked = spec.training
+    needs = (
+        ("earlyStopping", asked.early_stopping),
+        ("keepBest", asked.keep_best or None),
+        ("evaluateEvery", asked.evaluate_every),
+    )
+    return next((name for name, value in needs if value is not None and spec.validation.percent == 0), None)
 
 
 def _protected(spec: Spec) -> str | None:
     return next((variable.name for variable in spec.training.env if variable.name.startswith(PROTECTED_ENV)), None)
 
 
+def _mixing_stop(spec: Spec) -> str | None:
+    repeats = spec.mixing_stop is MixingStop.ALL_EXHAUSTED and spec.mixing is Mixing.CONCATENATE
+    return spec.mixing_stop.value if repeats else None
+
+
+def _smoothing(spec: Spec) -> str | None:
+    asked = spec.method.dpo.label_smoothing if spec.method.dpo is not None else None
+    high = asked is not None and float(asked.removesuffix("%")) / (100 if asked.endswith("%") else 1) >= 0.5
+    return asked if high else None
+
+
 LIMITS = (
+    Limit("datasets.format", _format, "sft learns from conversations, continue from text, dpo from preference pairs"),
+    Limit("mixingStop", _mixing_stop, "goes with mixing interleave only; remove it or set mixing"),
     Limit(
-        "model.jobRef",
-        lambda s: _given(s.model.job_ref),
-        "another job's result can't be the base in this version; name its artifact as model.source",
-    ),
-    Limit("model.chatTemplate", lambda s: _other(s.model.chat_template, "model"), f"{_ABSENT}; use model"),
-    Limit("datasets.format", _format, f"{_ABSENT}; use auto, messages, promptCompletion, alpaca or sharegpt"),
-    Limit("datasets.source.revision", _revision, f"{_ABSENT} for datasets; copy the data to a volume and use pvc://"),
-    Limit("datasets.source.digest", _digest, f"{_ABSENT} for datasets; remove it"),
-    Limit(
-        "validation.splitBy",
-        lambda s: _other(s.validation.split_by, SplitBy.CONVERSATION, SplitBy.ROW),
-        f"{_ABSENT}; use conversation",
+        "preparation.deduplicate.near",
+        lambda s: _zero(s.preparation.deduplicate.near if s.preparation.deduplicate else None),
+        "every row would be like every other; use e.g. 0.8",
     ),
     Limit(
-        "preparation.deduplicate",
-        lambda s: _given(s.preparation.deduplicate),
-        f"{_ABSENT}; remove it and deduplicate the data beforehand",
+        "method.objective",
+        lambda s: _other(s.method.objective, *_FORMATS),
+        f"{_ABSENT}; use sft, continue or dpo",
     ),
-    Limit(
-        "preparation.redact",
-        lambda s: ", ".join(s.preparation.redact) or None,
-        f"{_ABSENT}; remove it and redact the data beforehand",
-    ),
-    Limit("method.objective", lambda s: _other(s.method.objective, Objective.SFT), f"{_ABSENT}; use sft"),
     Limit(
         "method.tuning",
         lambda s: _other(s.method.tuning, Tuning.AUTO, Tuning.FULL, Tuning.LORA),
         f"{_ABSENT}; use lora, full or auto",
     ),
-    Limit(
-        "method.quantization.type",
-        lambda s: _other(s.method.quantization.type, QuantizationType.AUTO, QuantizationType.NONE),
-        f"{_ABSENT}; use none or auto",
-    ),
-    Limit(
-        "training.optimizer",
-        lambda s: _other(s.training.optimizer, Optimizer.AUTO, Optimizer.ADAMW),
-        f"{_ABSENT}; use adamw or auto",
-    ),
+    Limit("method.dpo.beta", lambda s: _zero(s.method.dpo.beta if s.method.dpo else None), "must be above 0"),
+    Limit("method.dpo.labelSmoothing", _smoothing, "at half of all pairs swapped nothing can be learned; use less"),
+    Limit("method.quantization.type", _quantized, "full tuning can't learn a quantized base; use tuning lora, or none"),
+    Limit("training.learningRate", lambda s: _zero(s.training.learning_rate), "nothing would be learned; remove it"),
+    Limit("training.optimizer", _optimizer, "8-bit optimizers need a GPU; use adamw or auto on the CPU"),
     Limit("training.precision", _half, "half precision needs a GPU; use fp32 or auto on the CPU"),
     Limit(
-        "training.earlyStopping",
-        lambda s: _given(s.training.early_stopping),
-        f"{_ABSENT}; remove it and set epochs or maxSteps",
+        "training.packing",
+        lambda s: _preferences(s, s.training.packing or None),
+        "preference pairs can't be packed; remove it",
     ),
-    Limit("training.env", _protected, "names that begin with TUNEBIRD_ are the operator's; remove it"),
-    Limit("compute.numNodes", lambda s: _other(s.compute.num_nodes, 1), f"{_ABSENT}; use 1"),
     Limit(
-        "compute.gpusPerNode",
-        lambda s: _other(s.compute.gpus_per_node, 0, 1),
-        f"{_ABSENT}; use 1, or 0 for the CPU",
+        "training.groupByLength",
+        lambda s: (s.training.group_by_length and s.training.packing) or None,
+        "packed sequences have one length; remove it or packing",
     ),
-    Limit("deepspeed", lambda s: _given(s.deepspeed), f"{_ABSENT}; remove it"),
-    Limit("evaluation", lambda s: _given(s.evaluation), f"{_ABSENT}; remove it (the job ends Ungated)"),
+    Limit(
+        "training.neftuneAlpha",
+        lambda s: _preferences(s, s.training.neftune_alpha) or _zero(s.training.neftune_alpha),
+        "goes with sft and continue, above 0; remove it",
+    ),
+    Limit("validation.percent", _unvalidated, "nothing is held out, which training.earlyStopping, keepBest and "
+          "evaluateEvery need; use 1 or more"),
+    Limit("training.env", _protected, "names that begin with TUNEBIRD_ are the operator's; remove it"),
     Limit("output.forms", _forms, "full fine-tuning has no adapter; use merged, or method.tuning lora"),
     Limit("budget", lambda s: _given(s.budget), f"{_ABSENT}; remove it and use activeDeadlineSeconds"),
     Limit("queueName", lambda s: s.queue_name, f"{_ABSENT}; remove it"),
@@ -133,52 +164,15 @@ LIMITS = (
         lambda s: _other(s.deletion_policy, DeletionPolicy.KEEP_ARTIFACT),
         "artifacts are never deleted by this version; use KeepArtifact and delete it yourself",
     ),
-)
-
-_SCHEMES = {
-    "model": ("hf", "pvc"),
-    "datasets": ("hf", "pvc"),
-    "checkpoint": ("pvc",),
-    "output": ("pvc",),
-}
+)  # fmt: skip
 
 
 def refusals(spec: Spec, *, allow_file_uris: bool) -> tuple[str, ...]:
-    """Everything in the spec that this version can't do, as sentences."""
-    found = [sentence for limit in LIMITS if (sentence := limit.sentence(spec)) is not None]
-    for field, ref in storages(spec):
-        found.extend(_storage_refusals(field, ref, allow_file_uris))
-    found.extend(_secret_refusals(spec))
-    found.extend(template_problems(spec.compute.template or {}))
-    return tuple(found)
-
-
-def storages(spec: Spec) -> Iterator[tuple[str, StorageRef]]:
-    """Every place that the spec names, with the path of its field under spec."""
-    if spec.model.source is not None:
-        yield "model.source", spec.model.source
-    for dataset in spec.datasets:
-        yield f"datasets[{dataset.name}].source", dataset.source
-    if spec.checkpoint is not None:
-        yield "checkpoint.storage", spec.checkpoint.storage
-    yield "output.storage", spec.output.storage
-
-
-def _storage_refusals(field: str, ref: StorageRef, allow_file_uris: bool) -> Iterator[str]:
-    scheme = ref.uri.partition("://")[0]
-    supported = _SCHEMES[field.partition(".")[0].partition("[")[0]]
-    if scheme == "file" and not allow_file_uris:
-        yield f"spec.{field}.uri ({ref.uri}): file:// is for the embedded control plane only; use pvc://claim/path"
-    elif scheme not in (*supported, "file"):
-        names = " or ".join(f"{name}://" for name in supported)
-        yield f"spec.{field}.uri ({ref.uri}): {scheme}:// is not supported here by this version; use {names}"
-    if ".." in ref.uri.partition("://")[2].split("/"):
-        yield f"spec.{field}.uri ({ref.uri}): .. is not allowed in a path"
-    if ref.secret_ref is not None and scheme != "hf":
-        yield f"spec.{field}.secretRef ({ref.secret_ref.name}): {scheme}:// takes no credentials; remove it"
-
-
-def _secret_refusals(spec: Spec) -> Iterator[str]:
-    names = sorted({ref.secret_ref.name for _, ref in storages(spec) if ref.secret_ref is not None})
-    if len(names) > 1:
-        yield f"spec: hf:// sources name different Secrets ({', '.join(names)}); one pod has one token: use one Secret"
+    """Everything in the spec that can't be done, as sentences."""
+    return (
+        *(sentence for limit in LIMITS if (sentence := limit.sentence(spec)) is not None),
+        *distribution_problems(spec),
+        *evaluation_problems(spec),
+        *place_problems(spec, allow_file_uris=allow_file_uris),
+        *template_problems(spec.compute.template or {}),
+    )

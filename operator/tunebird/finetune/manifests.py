@@ -9,9 +9,11 @@ from typing import Any
 
 from tunebird.api.base import quantity
 from tunebird.api.finetunejob import FineTuneJob
+from tunebird.api.jobstatus import ReferenceStatus
 from tunebird.finetune.config import trainer_config
-from tunebird.finetune.limits import storages
+from tunebird.finetune.credentials import JUDGE_KEY, JUDGE_VARIABLE, credential_env, secret_variable
 from tunebird.finetune.merge import CONTAINER, merged
+from tunebird.finetune.places import claims, credentials, judge_secrets
 from tunebird.finetune.plan import Plan
 from tunebird.finetune.settings import FineTuneJobSettings
 from tunebird.kube.meta import (
@@ -48,6 +50,7 @@ class Run:
     plan: Plan
     attempt: int
     settings: FineTuneJobSettings
+    references: tuple[ReferenceStatus, ...] = ()
 
     @property
     def name(self) -> str:
@@ -67,8 +70,7 @@ class Run:
     @property
     def claims(self) -> tuple[str, ...]:
         """Every PersistentVolumeClaim that the attempt reads or writes, sorted."""
-        uris = [ref.uri for _, ref in storages(self.job.spec)] + [self.plan.checkpoint_root]
-        return tuple(sorted({uri.removeprefix("pvc://").partition("/")[0] for uri in uris if uri.startswith("pvc://")}))
+        return claims(self.job.spec, self.plan.checkpoint_root, *(reference.uri for reference in self.references))
 
 
 def child_name(job: str, attempt: int) -> str:
@@ -78,7 +80,7 @@ def child_name(job: str, attempt: int) -> str:
 
 def config_map(run: Run) -> Body:
     """The trainer's configuration, unchangeable once the attempt has begun."""
-    content = trainer_config(run.job, run.plan, run.attempt).model_dump_json(by_alias=True, indent=1)
+    content = trainer_config(run.job, run.plan, run.attempt, run.references).model_dump_json(by_alias=True, indent=1)
     return {
         **_head(run, CONFIG_MAP.api_version, CONFIG_MAP.kind),
         "immutable": True,
@@ -199,7 +201,7 @@ def _our_env(run: Run) -> list[Body]:
         **_thread_env(run),
     }
     pod_ip = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
-    return [*({"name": name, "value": value} for name, value in plain.items()), pod_ip, *_token_env(run)]
+    return [*({"name": name, "value": value} for name, value in plain.items()), pod_ip, *_secret_env(run)]
 
 
 def _report_env(run: Run) -> Mapping[str, str]:
@@ -217,12 +219,9 @@ def _thread_env(run: Run) -> Mapping[str, str]:
     return {} if limit is None else {"OMP_NUM_THREADS": str(max(1, int(quantity(str(limit)))))}
 
 
-def _token_env(run: Run) -> list[Body]:
-    """The Hugging Face token, by reference: the operator never reads a Secret."""
-    names = {ref.secret_ref.name for _, ref in storages(run.job.spec) if ref.secret_ref is not None}
-    return [
-        {"name": "HF_TOKEN", "valueFrom": {"secretKeyRef": {"name": name, "key": "HF_TOKEN"}}} for name in sorted(names)
-    ]
+def _secret_env(run: Run) -> list[Body]:
+    judges = (secret_variable(JUDGE_VARIABLE, name, JUDGE_KEY) for name in judge_secrets(run.job.spec))
+    return [*credential_env(credentials(run.job.spec, run.references)), *judges]
 
 
 def _resources(run: Run) -> Body:

@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from tunebird.api import trainer as config
-from tunebird.api.base import fraction, quantity
+from tunebird.api.base import quantity
 from tunebird.api.finetunejob import FineTuneJob, FineTuneJobSpec
-from tunebird.api.method import Lora, Optimizer, Precision, Tuning
-from tunebird.finetune import limits
+from tunebird.finetune import limits, rows
+from tunebird.finetune.choices import FROM_SPEC, Choice, pick
+from tunebird.finetune.distribution import distribution
+from tunebird.finetune.evaluation import evaluation
+from tunebird.finetune.method import LEARNING_RATES, method
+from tunebird.finetune.places import claims, scheme
+from tunebird.finetune.training import training
 from tunebird.kube.meta import content_hash
 
-LEARNING_RATES: Mapping[str, float] = {"lora": 2e-4, "full": 1e-5}
 FAR_OFF = 5.0
-BATCH_SIZE = 16
-MICRO_BATCH = 4
-SEQUENCE_LENGTH = 1024
-EPOCHS = 3
 GIB = 1024**3
 SHARED_MEMORY_CPU = GIB
 SHARED_MEMORY_GPU = 8 * GIB
-FROM_SPEC = "spec"
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
-    """A resolved value: `field` is its path under spec, `reason` is "spec" or the rule that it follows from."""
+class Data:
+    """What is learned from."""
 
-    field: str
-    value: str
-    reason: str
+    datasets: tuple[config.DatasetConfig, ...]
+    validation: config.ValidationConfig
+    preparation: config.PreparationConfig
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """`training`, `method` and `forms` are parts of the trainer's configuration; `shared_memory` is in bytes."""
+    """Parts of the trainer's configuration, and what the pods need besides; `shared_memory` is in bytes."""
 
-    training: config.TrainingConfig
+    data: Data
     method: config.MethodConfig
+    training: config.TrainingConfig
+    distributed: config.DistributedConfig
+    evaluation: config.EvaluationConfig
     forms: tuple[str, ...]
     checkpoint_root: str
     shared_memory: int
@@ -49,19 +51,50 @@ class Plan:
 
     @property
     def summary(self) -> str:
-        """One line for `kubectl get`: ``lora r16 fp32 cpu 16=4x4``."""
-        lora = self.method.lora
-        tuning = f"lora r{lora.rank}" if lora is not None else self.method.tuning
-        where = f"{self.gpus} gpu" if self.gpus else "cpu"
-        batch = self.training
-        sizes = f"{batch.global_batch_size}={batch.micro_batch_size}x{batch.gradient_accumulation_steps}"
-        return f"{tuning} {batch.precision} {where} batch {sizes}"
+        """One line for people: ``dpo qlora r16 bf16 2x8 gpu zero2 batch 64=4x1x16``."""
+        batch, world = self.training, self.processes
+        sizes = (batch.micro_batch_size, batch.gradient_accumulation_steps, *((world,) if world > 1 else ()))
+        words = (
+            "" if self.method.objective == "sft" else self.method.objective,
+            self._tuning,
+            batch.precision,
+            self._where,
+            f"zero{self.distributed.zero_stage}" if self.distributed.zero_stage else "",
+            f"batch {batch.global_batch_size}={'x'.join(str(size) for size in sizes)}",
+        )
+        return " ".join(word for word in words if word)
+
+    @property
+    def _tuning(self) -> str:
+        lora, quantized = self.method.lora, self.method.quantization
+        if lora is None:
+            return self.method.tuning
+        return f"{'' if quantized == 'none' else f'{quantized} '}lora r{lora.rank}"
+
+    @property
+    def _where(self) -> str:
+        nodes = self.distributed.num_nodes
+        each = f"{self.gpus} gpu" if self.gpus else "cpu"
+        return each if nodes == 1 else f"{nodes}x{each}" if self.gpus else f"{nodes} {each}"
+
+    @property
+    def processes(self) -> int:
+        """How many train together."""
+        return self.distributed.num_nodes * self.distributed.processes_per_node
 
     @property
     def hash(self) -> str:
         """The same for plans that train the same."""
-        parts = (self.training.model_dump(mode="json"), self.method.model_dump(mode="json"), self.forms)
-        return content_hash(parts)
+        models = (
+            *self.data.datasets,
+            self.data.validation,
+            self.data.preparation,
+            self.method,
+            self.training,
+            self.distributed,
+            self.evaluation,
+        )
+        return content_hash([*(part.model_dump(mode="json") for part in models), self.forms])
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +128,7 @@ class Explanation:
 
 
 def explain(document: Mapping[str, Any], *, allow_file_uris: bool = True) -> Explanation:
-    """The plan of a manifest that parses, or the refusals where this version can't run it."""
+    """The plan of a manifest that parses, or the refusals where it can't be run."""
     job = FineTuneJob.model_validate(document)
     found = limits.refusals(job.spec, allow_file_uris=allow_file_uris)
     if found:
@@ -106,148 +139,36 @@ def explain(document: Mapping[str, Any], *, allow_file_uris: bool = True) -> Exp
 
 def resolve(spec: FineTuneJobSpec) -> Plan:
     """Every value that the trainer needs, for a spec that `limits.refusals` finds nothing in."""
-    tuning = _tuning(spec)
-    batch = _batch(spec)
-    choices = (tuning, *_method_choices(spec, tuning.value), *_training_choices(spec, tuning.value), *batch.choices)
-    values = {choice.field: choice.value for choice in choices}
+    how = method(spec)
+    tuning = how.config.tuning
+    trained, spread = training(spec, tuning), distribution(spec, tuning)
     root = _checkpoint_root(spec)
     return Plan(
-        training=_training(spec, values, batch),
-        method=_method(spec, tuning.value),
-        forms=_forms(spec, tuning.value),
+        data=Data(rows.datasets(spec), rows.validation(spec), rows.preparation(spec)),
+        method=how.config,
+        training=trained.config,
+        distributed=spread.config,
+        evaluation=evaluation(spec),
+        forms=_forms(spec, tuning),
         checkpoint_root=root.value,
         shared_memory=_shared_memory(spec),
         gpus=spec.compute.gpus_per_node,
-        choices=(*choices, _forms_choice(spec, tuning.value), root, _memory_choice(spec)),
-        warnings=_warnings(spec, tuning.value, values),
-    )
-
-
-def _pick(field: str, asked: object | None, otherwise: object, reason: str) -> Choice:
-    if asked is not None:
-        return Choice(field, str(asked), FROM_SPEC)
-    return Choice(field, str(otherwise), reason)
-
-
-def _tuning(spec: FineTuneJobSpec) -> Choice:
-    asked = spec.method.tuning
-    chosen = None if asked is Tuning.AUTO else asked.value
-    reason = "auto: adapters below 100,000 rows; ask for full with millions"
-    return _pick("method.tuning", chosen, Tuning.LORA.value, reason)
-
-
-def _method_choices(spec: FineTuneJobSpec, tuning: str) -> tuple[Choice, ...]:
-    fixed = (Choice("method.quantization.type", "none", "the base is kept in the precision of the computation"),)
-    if tuning != Tuning.LORA:
-        return fixed
-    lora = spec.method.lora
-    default = "default of lora"
-    return (
-        *fixed,
-        _pick("method.lora.rank", lora and lora.rank, 16, default),
-        _pick("method.lora.alpha", lora and lora.alpha, 32, default),
-    )
-
-
-def _training_choices(spec: FineTuneJobSpec, tuning: str) -> tuple[Choice, ...]:
-    training, gpus = spec.training, spec.compute.gpus_per_node
-    asked = None if training.precision is Precision.AUTO else training.precision.value
-    optimizer = None if training.optimizer is Optimizer.AUTO else training.optimizer.value
-    rate = f"{LEARNING_RATES.get(tuning, 1e-5):g}"
-    return (
-        _length_choice(spec),
-        _pick("training.learningRate", training.learning_rate, rate, f"default of sft with {tuning}"),
-        _pick("training.precision", asked, "bf16" if gpus else "fp32", f"auto on a {'GPU' if gpus else 'CPU'}"),
-        _pick("training.optimizer", optimizer, "adamw", "auto"),
-        _pick("training.maxSequenceLength", training.max_sequence_length, SEQUENCE_LENGTH, "default"),
-        Choice("training.activationCheckpointing", _flag(_recomputes(spec, tuning)), _recompute_reason(spec, tuning)),
-    )
-
-
-def _length_choice(spec: FineTuneJobSpec) -> Choice:
-    if spec.training.max_steps is not None:
-        return Choice("training.maxSteps", str(spec.training.max_steps), FROM_SPEC)
-    return _pick("training.epochs", spec.training.epochs, EPOCHS, "default")
-
-
-def _recomputes(spec: FineTuneJobSpec, tuning: str) -> bool:
-    return tuning == Tuning.FULL and spec.compute.gpus_per_node > 0
-
-
-def _recompute_reason(spec: FineTuneJobSpec, tuning: str) -> str:
-    if spec.compute.gpus_per_node == 0:
-        return "host memory is large, time is short"
-    return "full tuning on one GPU: memory is short" if tuning == Tuning.FULL else "adapters leave room for activations"
-
-
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    micro: int
-    accumulation: int
-    choices: tuple[Choice, ...]
-
-
-def _batch(spec: FineTuneJobSpec) -> _Batch:
-    """The largest micro-batch up to four that divides the global batch: the global batch is never changed."""
-    whole = spec.training.global_batch_size or BATCH_SIZE
-    micro = max(size for size in range(1, MICRO_BATCH + 1) if whole % size == 0)
-    accumulation = whole // micro
-    reason = f"largest divisor of {whole} up to {MICRO_BATCH}"
-    return _Batch(
-        micro,
-        accumulation,
-        (
-            _pick("training.globalBatchSize", spec.training.global_batch_size, BATCH_SIZE, "default"),
-            Choice("training.microBatchSize", str(micro), reason),
-            Choice("training.gradientAccumulationSteps", str(accumulation), f"{whole} / {micro}"),
+        choices=(
+            *how.choices,
+            *trained.choices,
+            *spread.choices,
+            _forms_choice(spec, tuning),
+            root,
+            _memory_choice(spec),
         ),
-    )
-
-
-def _training(spec: FineTuneJobSpec, values: Mapping[str, str], batch: _Batch) -> config.TrainingConfig:
-    training = spec.training
-    fields = {
-        "epochs": float(training.epochs or EPOCHS),
-        "max_steps": training.max_steps,
-        "learning_rate": float(values["training.learningRate"]),
-        "schedule": {"type": training.schedule.type.value, "warmup": fraction(training.schedule.warmup)},
-        "optimizer": values["training.optimizer"],
-        "precision": values["training.precision"],
-        "micro_batch_size": batch.micro,
-        "gradient_accumulation_steps": batch.accumulation,
-        "global_batch_size": batch.micro * batch.accumulation,
-        "max_sequence_length": int(values["training.maxSequenceLength"]),
-        "packing": training.packing,
-        "loss_on": training.loss_on.value,
-        "evaluate_every": training.evaluate_every,
-        "seed": training.seed,
-        "deterministic": training.deterministic,
-        "activation_checkpointing": values["training.activationCheckpointing"] == "true",
-    }
-    return config.TrainingConfig.model_validate(fields)
-
-
-def _method(spec: FineTuneJobSpec, tuning: str) -> config.MethodConfig:
-    lora = _lora(spec.method.lora or Lora()) if tuning == Tuning.LORA else None
-    fields = {"objective": spec.method.objective.value, "tuning": tuning, "lora": lora, "quantization": "none"}
-    return config.MethodConfig.model_validate(fields)
-
-
-def _lora(asked: Lora) -> config.LoraConfig:
-    return config.LoraConfig(
-        rank=asked.rank,
-        alpha=asked.alpha,
-        dropout=fraction(asked.dropout),
-        target_modules=asked.target_modules,
-        use_dora=asked.use_dora,
-        use_rslora=asked.use_rslora,
+        warnings=tuple(_warnings(spec, how.config, trained.config, root.value)),
     )
 
 
 def _forms(spec: FineTuneJobSpec, tuning: str) -> tuple[str, ...]:
     if spec.output.forms:
         return tuple(form.value for form in spec.output.forms)
-    return ("adapter", "merged") if tuning == Tuning.LORA else ("merged",)
+    return ("adapter", "merged") if tuning == "lora" else ("merged",)
 
 
 def _forms_choice(spec: FineTuneJobSpec, tuning: str) -> Choice:
@@ -257,12 +178,9 @@ def _forms_choice(spec: FineTuneJobSpec, tuning: str) -> Choice:
 
 def _checkpoint_root(spec: FineTuneJobSpec) -> Choice:
     asked = None if spec.checkpoint is None else spec.checkpoint.storage.uri.rstrip("/")
-    scheme, _, rest = spec.output.storage.uri.rstrip("/").partition("://")
-    volume = "" if scheme == "file" else rest.partition("/")[0]
-    beside = (
-        f"{spec.output.storage.uri.rstrip('/')}/.checkpoints" if scheme == "file" else f"pvc://{volume}/.checkpoints"
-    )
-    return _pick("checkpoint.storage.uri", asked, beside, "on the output's volume")
+    output = spec.output.storage.uri.rstrip("/")
+    volume = output if scheme(output) == "file" else f"pvc://{output.partition('://')[2].partition('/')[0]}"
+    return pick("checkpoint.storage.uri", asked, f"{volume}/.checkpoints", "on the output's volume")
 
 
 def _shared_memory(spec: FineTuneJobSpec) -> int:
@@ -277,17 +195,22 @@ def _memory_choice(spec: FineTuneJobSpec) -> Choice:
     return Choice("sharedMemory", f"{_shared_memory(spec) // 1024**2}Mi", f"shared memory on a {where}{capped}")
 
 
-def _warnings(spec: FineTuneJobSpec, tuning: str, values: Mapping[str, str]) -> tuple[str, ...]:
-    found = []
-    usual, rate = LEARNING_RATES.get(tuning, 1e-5), float(values["training.learningRate"])
+def _warnings(
+    spec: FineTuneJobSpec, how: config.MethodConfig, trained: config.TrainingConfig, root: str
+) -> Iterator[str]:
+    usual, rate = LEARNING_RATES[how.objective, how.tuning], trained.learning_rate
     if not usual / FAR_OFF <= rate <= usual * FAR_OFF:
-        found.append(f"training.learningRate {rate:g} is far from the usual {usual:g} of sft with {tuning}")
-    if spec.compute.gpus_per_node == 0 and values["training.precision"] != "fp32":
-        found.append(f"training.precision {values['training.precision']} is slow on most CPUs; fp32 is usual")
-    if spec.method.lora is not None and spec.method.lora.use_dora:
-        found.append("method.lora.useDora: vLLM can't load the adapter; serve the merged form")
-    return tuple(found)
+        yield f"training.learningRate {rate:g} is far from the usual {usual:g} of {how.objective} with {how.tuning}"
+    if spec.compute.gpus_per_node == 0 and trained.precision != "fp32":
+        yield f"training.precision {trained.precision} is slow on most CPUs; fp32 is usual"
+    if how.lora is not None and how.lora.use_dora:
+        yield "method.lora.useDora: vLLM can't load the adapter; serve the merged form"
+    yield from _sharing_warnings(spec, root)
 
 
-def _flag(value: bool) -> str:
-    return "true" if value else "false"
+def _sharing_warnings(spec: FineTuneJobSpec, root: str) -> Iterator[str]:
+    nodes = spec.compute.num_nodes
+    cache = (spec.cache.claim_name,) if spec.cache is not None else ()
+    shared = sorted({*claims(spec, root), *cache})
+    if nodes > 1 and shared:
+        yield f"{nodes} pods mount {', '.join(shared)}: each must be a ReadWriteMany claim, or the pods can't all start"

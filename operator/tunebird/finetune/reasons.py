@@ -45,9 +45,12 @@ REASONS: Mapping[str, Meaning] = {
     ),
     "NaNLoss": Meaning(_FAIL, "lower training.learningRate, or look for broken rows"),
     "EvaluationFailed": Meaning(_FAIL, "look at the trainer's logs"),
+    "GateFailed": Meaning(_FAIL, "improve data or training, or correct the gate; the artifact is kept, not promoted"),
+    "EvaluationInconclusive": Meaning(_FAIL, "use larger suites, or see why the judge did not answer, and retry"),
     "HostOutOfMemory": Meaning(_RETRY, "raise compute.resources.limits.memory"),
     "Preempted": Meaning(_FREE, "nothing: it goes on from its checkpoint"),
     "RendezvousTimeout": Meaning(_RETRY, "look at the network between the pods"),
+    "Hung": Meaning(_RETRY, "look at that rank's logs: it gave no sign of life"),
     "GPUFault": Meaning(_RETRY, "look at the node's GPUs"),
     "StorageUnavailable": Meaning(_RETRY, "look at the volume that the message names"),
     "DiskFull": Meaning(_RETRY, "make room on the volume, or lower checkpoint.keep"),
@@ -63,6 +66,10 @@ REASONS: Mapping[str, Meaning] = {
     "NoArtifact": Meaning(_FAIL, "use a trainer image of the operator's version: this one reported no artifact"),
     "DeadlineExceeded": Meaning(_FAIL, "raise activeDeadlineSeconds, and retry: it goes on from its checkpoint"),
     "JobRejected": Meaning(_FAIL, "correct compute.template: the API server refused the Job"),
+    "ReferenceFailed": Meaning(_FAIL, "make that job succeed, and retry or make this job again"),
+    # what an attempt waits for
+    "WaitingForJob": Meaning(_WAIT, "nothing: this job goes on when that one has succeeded"),
+    "JobNotFound": Meaning(_WAIT, "create it, or correct the name in model.jobRef or compareTo"),
     # what a pod waits for
     "InsufficientGPUs": Meaning(_WAIT, "free GPUs, add a node with some, or correct compute.gpuResourceName"),
     "InsufficientCPU": Meaning(_WAIT, "lower compute.resources.requests.cpu, or add a node"),

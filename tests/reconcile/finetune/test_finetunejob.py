@@ -253,11 +253,11 @@ async def test_a_stale_retry_is_answered_with_an_event() -> None:
 
 
 async def test_a_spec_that_cannot_be_run_stalls_with_all_errors_and_no_retry() -> None:
-    world = World(manifest(compute={"numNodes": 4}, budget={"gpuHours": 3}))
+    world = World(manifest(queueName="research", budget={"gpuHours": 3}))
     assert await world.settle() == Requeue.never()
     stalled = world.condition("Stalled")
     assert stalled["reason"] == "InvalidSpec"
-    assert "spec.compute.numNodes (4)" in stalled["message"]
+    assert "spec.queueName (research)" in stalled["message"]
     assert "spec.budget" in stalled["message"]
     assert world.status["observedGeneration"] == world.job["metadata"]["generation"]
     assert world.reasons == ["InvalidSpec"]

@@ -1,7 +1,11 @@
 import json
+import os
+import subprocess
 
 from tunebird_trainer import __main__ as wrapper
-from tunebird_trainer.__main__ import Ended
+from tunebird_trainer import launch, memory
+from tunebird_trainer.heartbeat import Beat, Hung, Phase
+from tunebird_trainer.launch import Ended
 from tunebird_trainer.outcome import (
     EXIT_CODES,
     MESSAGE_LIMIT_BYTES,
@@ -54,46 +58,82 @@ def test_a_torn_journal_counts_as_none(tmp_path):
 TRAINING = {"phase": "train", "step": 7, "of": 20, "checkpoint": "checkpoint-5"}
 
 
-def test_a_kill_with_an_oom_counted_is_host_memory():
-    told = wrapper._completed(TRAINING, Ended(0, 137), oom=True)
-    assert (told["exitCode"], told["reason"]) == (86, "HostOutOfMemory")
-    assert told["message"].startswith("the host's memory was used up at step 7 of 20; checkpoint-5 is kept")
+def test_a_kill_with_an_oom_counted_is_host_memory_with_what_was_used():
+    told = wrapper._completed(TRAINING, Ended(0, 137, peak_bytes=2**30), " with 3.90 GiB in use of 4.00 GiB")
+    assert (told["exitCode"], told["reason"], told["peakBytes"]) == (86, "HostOutOfMemory", 2**30)
+    assert told["message"].startswith(
+        "the host's memory was used up with 3.90 GiB in use of 4.00 GiB at step 7 of 20; checkpoint-5 is kept"
+    )
 
 
 def test_a_kill_without_one_is_a_kill():
-    told = wrapper._completed(TRAINING, Ended(0, 137), oom=False)
+    told = wrapper._completed(TRAINING, Ended(0, 137))
     assert (told["exitCode"], told["reason"]) == (137, "Internal")
 
 
 def test_a_verdict_that_disagrees_with_the_exit_code_is_not_believed():
     """A child that was killed while it was shutting down has not completed."""
-    told = wrapper._completed({**TRAINING, "exitCode": 0, "reason": "Completed"}, Ended(0, 139), oom=False)
+    told = wrapper._completed({**TRAINING, "exitCode": 0, "reason": "Completed"}, Ended(0, 139))
     assert (told["exitCode"], told["reason"]) == (139, "Internal")
     assert "ended by SIGSEGV" in told["message"]
 
 
 def test_a_child_that_leaves_without_a_verdict_is_a_bug():
-    assert wrapper._completed({}, Ended(0, 1), oom=False)["exitCode"] == 203
+    assert wrapper._completed({}, Ended(0, 1))["exitCode"] == 203
 
 
-def test_oom_kills_are_read_from_either_cgroup(tmp_path):
-    assert wrapper._oom_kills(tmp_path) == 0
-    (tmp_path / "memory").mkdir()
-    (tmp_path / "memory/memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
-    assert wrapper._oom_kills(tmp_path) == 2
+def test_a_process_that_hung_is_named_with_its_phase_and_step():
+    hung = Hung(3, Beat(Phase.EVALUATE, 7, 0.0), 61.2, 60)
+    told = wrapper._completed(TRAINING, Ended(3, 137, hung=hung))
+    assert (told["exitCode"], told["reason"]) == (201, "Hung")
+    assert told["message"].startswith("process 3 gave no sign of life for 61 s in phase evaluate after step 7")
+    assert "raise distributed.phaseLimits.evaluate" in told["message"]
+
+
+def test_an_abort_is_explained_by_the_last_lines_of_the_process():
+    tail = (
+        "[rank1]:[E ProcessGroupNCCL.cpp:607] [Rank 1] Watchdog caught collective operation timeout: WorkNCCL(SeqNum=5)"
+    )
+    told = wrapper._completed(TRAINING, Ended(1, 134, tail))
+    assert (told["exitCode"], told["reason"]) == (200, "RendezvousTimeout")
+
+
+def test_sigterm_that_came_before_the_process_could_listen_costs_nothing():
+    told = wrapper._completed({"phase": "start"}, Ended(0, 143, stop_asked=True))
+    assert (told["exitCode"], told["reason"]) == (85, "Preempted")
+    assert wrapper._completed({"phase": "start"}, Ended(0, 143))["exitCode"] == 143
+
+
+def test_oom_kills_peaks_and_limits_are_read_from_either_cgroup(tmp_path):
+    absent = tmp_path / "absent"
+    assert (memory.kills(tmp_path), memory.peak_bytes(tmp_path), memory.limit_bytes(tmp_path)) == (0, None, None)
+    first = tmp_path / "memory/jobs/one"
+    first.mkdir(parents=True)
+    (first / "memory.oom_control").write_text("oom_kill_disable 0\nunder_oom 0\noom_kill 2\n")
+    (first / "memory.max_usage_in_bytes").write_text("4096\n")
+    (first / "memory.limit_in_bytes").write_text("9223372036854771712\n")
+    (tmp_path / "membership").write_text("9:cpu:/\n4:memory:/jobs/one\n0::/\n")
+    assert memory.own(tmp_path, tmp_path / "membership") == first
+    assert (memory.kills(first), memory.peak_bytes(first), memory.limit_bytes(first)) == (2, 4096, None)
     (tmp_path / "memory.events").write_text("low 0\nhigh 4\nmax 9\noom 1\noom_kill 3\n")
-    assert wrapper._oom_kills(tmp_path) == 3
+    (tmp_path / "memory.max").write_text("8192\n")
+    assert memory.own(tmp_path, absent) == tmp_path
+    assert (memory.kills(tmp_path), memory.limit_bytes(tmp_path)) == (3, 8192)
 
 
-def test_only_old_compiler_locks_are_removed_outside_a_container(tmp_path, monkeypatch):
-    import os
-
+def test_only_old_compiler_locks_where_nobody_works_are_removed(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
-    for name, age in (("old", 3600), ("new", 1)):
+    for name, age in (("old", 3600), ("new", 1), ("busy", 3600)):
         (tmp_path / name).mkdir()
         lock = tmp_path / name / "lock"
         lock.touch()
         os.utime(lock, (lock.stat().st_mtime - age,) * 2)
-    wrapper._clear_stale_locks()
+    compiler = subprocess.Popen(["sleep", "60"], cwd=tmp_path / "busy")
+    try:
+        launch.clear_stale_locks()
+    finally:
+        compiler.kill()
+        compiler.wait()
     assert not (tmp_path / "old/lock").exists()
     assert (tmp_path / "new/lock").exists()
+    assert (tmp_path / "busy/lock").exists()

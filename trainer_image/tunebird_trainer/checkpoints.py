@@ -11,7 +11,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import storage
+from tunebird_trainer import group, storage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,7 +49,8 @@ class Checkpoints:
         self.root = root
         self.keep = keep
         self.fingerprint = fingerprint
-        self.writing = root / f".writing-{os.getpid()}"
+        # All processes of a run write into one directory; another attempt that still lives writes into its own.
+        self.writing = root / f".writing-{os.environ.get('TUNEBIRD_GROUP') or os.getpid()}"
 
     def clear_unfinished(self) -> None:
         """What a killed attempt left half written or half deleted."""
@@ -59,7 +60,10 @@ class Checkpoints:
                 storage.discard(path)
 
     def newest(self) -> Saved | None:
-        """The newest whole checkpoint of this run; says why newer ones are passed over."""
+        """The newest whole checkpoint of this run, the same for all processes; says why newer ones are passed over."""
+        return group.from_first(self._newest)
+
+    def _newest(self) -> Saved | None:
         for path in self._by_step():
             saved, problem = self._read(path)
             if saved:

@@ -13,13 +13,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import sources, storage
+from tunebird_trainer import config as configs
+from tunebird_trainer import deepspeed, faults, group, heartbeat, sources, storage
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunebird_trainer.config import Config
 
-LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "tokenizers", "safetensors")
+LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "tokenizers",
+             "safetensors")  # fmt: skip
 _RECIPE = ("data/*", "formats", "masks", "rows", "run", "trainer")  # what decides which numbers come out
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
@@ -38,13 +42,14 @@ class StopFlag:
         self.is_set = True
 
 
-def prepare(config: Config) -> None:
-    """Quiet libraries, no orphan when the wrapper dies, exact kernels when asked."""
+def prepare(config: Config, stop_requested: Callable[[], bool] = lambda: False) -> None:
+    """Quiet libraries, no orphan when the wrapper dies, signs of life, and the other processes of the run."""
     wrapper = os.environ.get("TUNEBIRD_WRAPPER_PID")
     if wrapper:
         ctypes.CDLL(None).prctl(_DIE_WITH_PARENT, signal.SIGKILL)
         if os.getppid() != int(wrapper):
             raise Failure(Reason.INTERNAL, "the wrapper process is gone")
+    heartbeat.pulse.start()
     warnings.filterwarnings("ignore", category=FutureWarning)
     warnings.filterwarnings("ignore", category=UserWarning)
 
@@ -54,18 +59,8 @@ def prepare(config: Config) -> None:
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    join_group(config)
-
-
-def join_group(config: Config) -> None:
-    """Check that as many processes came as the config asks for; torch.distributed itself is opened by the trainer."""
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world != config.distributed.world_size:
-        raise Failure(
-            Reason.INVALID_CONFIG,
-            f"distributed asks for {config.distributed.world_size} processes and {world} were started; "
-            "start the run with tunebird-trainer",
-        )
+    group.join(config, f"config {configs.run_digest(config)[7:19]}, code {code_digest()[7:19]}", stop_requested)
+    deepspeed.prepare(config)
 
 
 def versions() -> dict[str, str]:
@@ -94,21 +89,23 @@ def classified(error: Exception, config: Config) -> Failure:
     """The typed failure that any exception stands for."""
     import torch
 
-    match error:
-        case Failure():
-            return error
-        case torch.OutOfMemoryError():
-            return Failure(
-                Reason.CUDA_OUT_OF_MEMORY,
-                f"the GPU's memory was used up at {peak_bytes() / 2**30:.1f} GiB; lower the micro-batch or "
-                "maxSequenceLength, or turn activation checkpointing on",
-            )
-        case MemoryError():
-            return Failure(
-                Reason.HOST_OUT_OF_MEMORY, "the host's memory was used up; ask for more in compute.resources"
-            )
-        case torch.distributed.DistNetworkError() | torch.distributed.DistStoreError():
-            return Failure(Reason.RENDEZVOUS_TIMEOUT, f"the processes did not find each other: {error}")
-    root = sources.place(config.checkpoint.uri)
-    lost = storage.storage_failure(error, root)
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, torch.OutOfMemoryError):
+        return Failure(
+            Reason.CUDA_OUT_OF_MEMORY,
+            f"the GPU's memory was used up at {peak_bytes() / 2**30:.1f} GiB; lower the micro-batch or "
+            "maxSequenceLength, or turn activation checkpointing on",
+        )
+    if isinstance(error, MemoryError):
+        return Failure(
+            Reason.HOST_OUT_OF_MEMORY,
+            f"the host's memory was used up at {peak_bytes() / 2**30:.1f} GiB; ask for more in compute.resources",
+        )
+    lost = storage.storage_failure(error, sources.place(config.checkpoint.uri))
+    fault = faults.found_in(str(error)) if isinstance(error, RuntimeError) and lost is None else None
+    if fault:
+        return Failure(fault.reason, faults.sentence(fault))
+    if isinstance(error, torch.distributed.DistError):
+        return Failure(Reason.RENDEZVOUS_TIMEOUT, f"the processes lost each other: {error}")
     return lost or Failure(Reason.INTERNAL, f"{type(error).__name__}: {error}")

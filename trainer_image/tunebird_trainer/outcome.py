@@ -49,6 +49,8 @@ class Reason(StrEnum):
     RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
     DISK_FULL = "DiskFull"
+    GPU_FAULT = "GPUFault"
+    HUNG = "Hung"
     INTERNAL = "Internal"
 
 
@@ -67,6 +69,8 @@ EXIT_CODES = {
     Reason.RENDEZVOUS_TIMEOUT: ExitCode.RENDEZVOUS,
     Reason.STORAGE_UNAVAILABLE: ExitCode.STORAGE,
     Reason.DISK_FULL: ExitCode.STORAGE,
+    Reason.GPU_FAULT: ExitCode.NODE,
+    Reason.HUNG: ExitCode.NODE,
     Reason.INTERNAL: ExitCode.INTERNAL,
 }
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_file, environment, sources, storage
+from tunebird_trainer import config_file, deepspeed, environment, group, heartbeat, sources, storage
 from tunebird_trainer.config import Config, Precision, Tuning
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
@@ -48,12 +48,14 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     tokenizer = load_tokenizer(base, config)
 
     session.enter("data")
-    prepared = data.prepare(config, tokenizer)
+    with group.first_then_others():
+        prepared = data.prepare(config, tokenizer)
     print("\n".join(data.summary(prepared)), flush=True)
 
     fingerprint = Fingerprint(base_digest, prepared.digest, config_digest, code)
     checkpoints = Checkpoints(root, config.checkpoint.keep, fingerprint)
     saved = trained(config, session, base, tokenizer, prepared, checkpoints)
+    deepspeed.release(config)
 
     session.enter("save")
     made = artifact.Run(config, base, base_digest, config_digest, code, environment.versions(), prepared, saved)
@@ -195,6 +197,7 @@ class Session:
         if self.stop.is_set and phase != "save":
             raise Failure(Reason.PREEMPTED, f"stopped by SIGTERM before {phase}; nothing was lost")
         print(f"phase: {phase}", flush=True)
+        heartbeat.pulse.beat(heartbeat.PHASES.get(phase))
         self.journal.note(attempt=self.config.job.attempt, phase=phase)
         self._offer(replace(self.latest, phase=phase))
 
@@ -234,12 +237,12 @@ def main(path: str) -> ExitCode:
     from tunebird_trainer import artifact
 
     config = config_file.load(Path(path))
-    environment.prepare(config)
     if int(os.environ.get("RANK", "0")):
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
     journal = os.environ.get("TUNEBIRD_JOURNAL")
     session = Session(config, Journal(Path(journal) if journal else None))
     try:
+        environment.prepare(config, session.stop_requested)
         manifest = run(config, session)
     except Exception as error:  # noqa: BLE001  the top of the process: every end becomes an exit code
         failure = environment.classified(error, config)

@@ -8,20 +8,22 @@ import json
 import re
 from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, assert_never
 
 from tunebird_trainer.config import LossOn, Objective
 from tunebird_trainer.examples import Conversation, Document, InvalidRow, Message, Preference, Unpaired
 from tunebird_trainer.formats import GAP
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.redaction import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
     from tunebird_trainer.examples import Example
 
 IGNORED = -100
-# What redaction writes in place of what it found (`redaction.PLACEHOLDERS`), and gaps that nobody filled.
-_NOT_LEARNED = re.compile(r"\[(?:EMAIL|PHONE|CARD|IBAN|IP|SECRET)\]|" + GAP.pattern)
+# What redaction writes in place of what it found, and gaps that nobody filled.
+_NOT_LEARNED = re.compile("|".join([*map(re.escape, PLACEHOLDERS.values()), GAP.pattern]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,13 +172,16 @@ def as_json(message: Message) -> dict[str, Any]:
     return written
 
 
-def truncated(sequence: Sequence, length: int) -> Sequence:
-    """Cut to `length` tokens, keeping the end token where the cut falls into an answer."""
+def truncated(sequence: Sequence, length: int, special: frozenset[int] = frozenset()) -> Sequence:
+    """Cut to `length` tokens, keeping the end token where the cut falls into an answer. `special` tells such a cut also
+    where it falls on a word of the answer that is not learned."""
     if len(sequence.input_ids) <= length:
         return sequence
     ids, labels = list(sequence.input_ids[:length]), list(sequence.labels[:length])
-    end = next((label for label in reversed(sequence.labels) if label != IGNORED), None)
-    if end is not None and labels[-1] != IGNORED:
+    end = sequence.labels[_last_learned(sequence.labels)]
+    before = labels[_last_learned(labels)]
+    unfinished = bool(special) and before != IGNORED and before not in special
+    if end != IGNORED and (labels[-1] != IGNORED or unfinished):
         ids[-1] = labels[-1] = end
     return Sequence(tuple(ids), tuple(labels))
 
@@ -304,7 +309,7 @@ def _ids(text: str, cuts: list[int], template: Template) -> tuple[list[int], lis
     if not any(start < cut < end for cut in cuts for start, end in offsets[_before(offsets, cut) :][:1]):
         return ids, offsets
     ids, offsets, edges = [], [], [0, *cuts, len(text)]
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         part = template.tokenizer(text[start:end], add_special_tokens=False, return_offsets_mapping=True)
         ids += part["input_ids"]
         offsets += [(first + start, last + start) for first, last in part["offset_mapping"]]

@@ -1,5 +1,5 @@
-"""Messages of a row, in the forms that files have them in: chat messages with tool calls, and sharegpt turns. Checks each
-message and the order of the turns; what a row is made of is `formats.py`'s."""
+"""Messages of a row, in the forms that files have them in: chat messages with tool calls, and sharegpt turns. Checks
+each message and the order of the turns; what a row is made of is `formats.py`'s."""
 
 from __future__ import annotations
 

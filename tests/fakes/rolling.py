@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -144,14 +145,18 @@ class Rolling:
         """A calm world: everybody obeys, `requests` come every ten seconds."""
         end = self.now + timedelta(seconds=seconds)
         while self.now < end:
-            for _ in range(12):
-                before = (self.saved, dict(self.servers), self.shares)
-                self.once()
-                self.get_ready()
-                if before == (self.saved, self.servers, self.shares):
-                    break
+            self.settle(self.get_ready)
             self.traffic(requests, failing)
             self.now += timedelta(seconds=10)
+
+    def settle(self, afterwards: Callable[[], None] = lambda: None) -> None:
+        """Passes until nothing more is to be done at this moment."""
+        for _ in range(12):
+            before = (self.saved, dict(self.servers), self.shares)
+            self.once()
+            afterwards()
+            if before == (self.saved, self.servers, self.shares):
+                break
 
     def enough(self, weight: int) -> int:
         return capacity(self.plan, weight)

@@ -91,10 +91,10 @@ def both_fail(test: LimitTest, known: Evidence) -> bool:
 
 def _pass_or_lack(plan: Plan, sli: Sli, known: Evidence, now: datetime, step_samples: int) -> tuple[Outcome, str]:
     lack = _lack(plan, known, now)
-    in_step = known.canary.minus(known.step_base).total
-    if not lack and known.canary.total == 0:
+    in_step, recent = known.canary.minus(known.step_base).total, known.canary.minus(known.since).total
+    if not lack and recent == 0:
         lack = Lack.ZERO_TRAFFIC
-    if not lack and (known.canary.total < sli.min_samples or in_step < step_samples):
+    if not lack and (recent < sli.min_samples or in_step < step_samples):
         lack = Lack.TOO_FEW_SAMPLES
     return (Outcome.INCONCLUSIVE, lack) if lack else (Outcome.PASS, "WithinLimit")
 

@@ -67,11 +67,13 @@ def measured(before: Measured, plan: Plan, arms: Arms, seen: Round) -> Measured:
 
 def restarted(before: Measured) -> Measured:
     """The same counts with detectors that begin anew: after an outage, or when a person resumes after a breach."""
-    evidence = tuple(
-        replace(item, detector=again(item.detector, item.canary, item.stable)) if item.detector.starts else item
-        for item in before.evidence
-    )
-    return replace(before, evidence=evidence)
+    return replace(before, evidence=tuple(_anew(item) for item in before.evidence))
+
+
+def _anew(item: Evidence) -> Evidence:
+    started = bool(item.detector.starts)
+    detector = again(item.detector, item.canary, item.stable) if started else item.detector
+    return replace(item, detector=detector, since=item.canary)
 
 
 def with_step_base(before: Measured) -> Measured:

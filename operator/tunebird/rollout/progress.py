@@ -97,7 +97,8 @@ class Retiring:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What is known of one SLI. `reason`: why the newest sample is missing; `step_base`: that when the step began."""
+    """What is known of one SLI. `reason`: why the newest sample is missing; `step_base`: that when the step began;
+    `since`: that when the detectors last began anew, nothing before it speaks for a promotion."""
 
     sli: str
     canary: Tally = NOTHING
@@ -105,6 +106,7 @@ class Evidence:
     detector: Detector = field(default_factory=Detector)
     clumps: Clumps = field(default_factory=Clumps)
     step_base: Tally = NOTHING
+    since: Tally = NOTHING
     value: float | None = None
     fresh: datetime | None = None
     reason: str = ""

@@ -11,6 +11,9 @@ from tunebird.rollout.plan import Bake, OnDeadline, OnInconclusive, Pause, Plan,
 from tunebird.rollout.progress import Hold, Holder, Measured, Progress, StepProgress
 from tunebird.rollout.turn import Turn, capacity, label, retired, rolled_back
 
+# The promotion waits so long for evidence that began anew, after an outage say, before it counts as inconclusive.
+FRESH_INTERVALS = 3
+
 
 def stepped(turn: Turn) -> Turn:
     """The trial one step further, if its step is done; held if it takes too long."""
@@ -33,7 +36,8 @@ def waits_for(turn: Turn) -> str:
         return ""
     plan = turn.seen.plan
     if step.index >= len(plan.steps):
-        return _waits_for_capacity(turn, 100) or _waits_for_verdicts(turn)
+        weight = plan.weight_at(step.index)
+        return _waits_for_capacity(turn, 100) or _waits_for_route(turn, weight) or _waits_for_verdicts(turn)
     match plan.steps[step.index]:
         case SetWeight(weight=weight):
             return _waits_for_capacity(turn, weight) or _waits_for_route(turn, weight)
@@ -153,10 +157,11 @@ def _only_evidence_lacks(turn: Turn) -> bool:
     step, plan = turn.progress.trial, turn.seen.plan
     if step is None or not _waits_for_verdicts(turn):
         return False
-    if step.index >= len(plan.steps):
-        return not _waits_for_capacity(turn, 100)
-    current = plan.steps[step.index]
     at_weight = not _waits_for_route(turn, plan.weight_at(step.index))
+    if step.index >= len(plan.steps):
+        waited = (turn.seen.now - step.started).total_seconds() >= FRESH_INTERVALS * plan.analysis.interval
+        return at_weight and waited and not _waits_for_capacity(turn, 100)
+    current = plan.steps[step.index]
     return isinstance(current, Bake) and at_weight and step.baked_seconds >= current.seconds
 
 

@@ -9,14 +9,14 @@ from fakes.rolling import ERRORS, NO_DATA, START, Rolling, plan
 from tunebird.metrics.provider import Count, Counts, Lack, Sample
 from tunebird.rollout.counting import Arms, PodSeen, Round, evidence_of, measured
 from tunebird.rollout.evidence import Tally
-from tunebird.rollout.plan import Bake, OnBreach, Pause, SetWeight
+from tunebird.rollout.plan import Bake, OnBreach, OnInconclusive, Pause, SetWeight
 from tunebird.rollout.progress import Measured
 from tunebird.rollout.turn import ServerSeen, Verb, capacity
 
 
-def serving(**changes):
+def serving(missing=None, **changes):
     """A world where `a` is stable and `b` is the new target."""
-    world = Rolling(plan=plan(**changes))
+    world = Rolling(plan=plan(**changes), missing=missing)
     world.go(30)
     world.target = "b"
     return world
@@ -197,3 +197,54 @@ def test_a_source_that_was_silent_is_counted_when_it_answers_again():
     found = counted((Count("b-1", 0, 100), pod()), (None, pod()), (Count("b-1", 3, 130), pod()))
     assert found.canary == Tally(3, 30)
     assert found.reason == ""
+
+
+# --- evidence that begins anew ----------------------------------------------------------------------------------------
+
+
+def an_outage_at_the_promotion(on_inconclusive):
+    """The step after the last was reached, a pod is missing for the promotion, and both revisions begin to fail."""
+    base = plan()
+    analysis = replace(base.analysis, on_inconclusive=on_inconclusive)
+    world = serving(steps=(SetWeight(60), Bake(30, 0)), analysis=analysis)
+    world.settle(world.get_ready)
+    for _ in range(6):
+        world.settle()
+        world.traffic(400, {"a": 0.02, "b": 0.02})
+        world.now += timedelta(seconds=10)
+    assert world.saved.step.index == 2
+    world.traffic(400, {"a": 0.4, "b": 0.4})
+    world.once()
+    assert reasons(world)[-1] == "OutageDetected"
+    world.settle(world.get_ready)
+    return world
+
+
+@pytest.mark.parametrize("on_inconclusive", OnInconclusive)
+def test_after_an_outage_only_new_evidence_promotes(on_inconclusive):
+    world = an_outage_at_the_promotion(on_inconclusive)
+    world.now += timedelta(seconds=10)
+    world.traffic(400)
+    world.once()
+    assert reasons(world)[-1] == "OutageEnded"
+    assert world.saved.stable.name == "a"
+    world.now += timedelta(seconds=10)
+    world.traffic(400)
+    world.once()
+    assert reasons(world)[-1] == "Promoted"
+
+
+def test_a_canary_that_lost_its_pods_before_the_promotion_gets_its_weight_back_first():
+    base = plan()
+    world = serving(
+        steps=(SetWeight(100),), analysis=replace(base.analysis, on_inconclusive=OnInconclusive.PAUSE), missing=NO_DATA
+    )
+    world.go(60)
+    assert reasons(world)[-1] == "Paused"
+    world.servers["b"] = ServerSeen(3, 0)
+    world.settle()
+    assert world.saved.weight == 0
+    world.missing = None
+    world.verbs = (Verb("resume", f"{world.saved.number}/{world.saved.step.index}"),)
+    world.go(60)
+    assert world.saved.stable.name == "b"

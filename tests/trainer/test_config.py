@@ -86,9 +86,24 @@ def test_an_adapter_on_the_output_layer_is_refused():
     assert "lm_head" in problems(config(method__lora__targetModules="q_proj, lm_head"))
 
 
-def test_more_than_one_node_is_refused_by_name():
-    said = problems(config(distributed__numNodes=2, training__globalBatchSize=8))
-    assert said == "distributed.numNodes: 2 is not supported by this version; use 1"
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"distributed__offloadOptimizer": "cpu"}, "distributed.offloadOptimizer: cpu needs ZeRO"),
+        ({"distributed__offloadParameters": "cpu", "distributed__zeroStage": 2}, "set zeroStage to 3"),
+        ({"distributed__offloadParameters": "cpu", "distributed__zeroStage": 3}, "set offloadOptimizer to cpu too"),
+        ({"distributed__zeroStage": 3, "method__quantization": "nf4"}, "3 can't shard nf4 weights"),
+        ({"distributed__zeroStage": 1, "training__optimizer": "adafactor"}, "use adamw or sgd, or zeroStage 0"),
+    ],
+)
+def test_what_zero_can_not_do_is_refused_with_the_remedy(changes, said):
+    assert said in problems(config(**changes))
+
+
+@pytest.mark.parametrize("stage", [1, 2, 3])
+def test_adapters_and_offloading_go_with_every_stage_of_zero(stage):
+    parsed = config_file.parse(config(distributed__zeroStage=stage, distributed__offloadOptimizer="cpu"))
+    assert parsed.distributed.zero_stage == stage
 
 
 def test_two_datasets_of_one_name_are_refused():

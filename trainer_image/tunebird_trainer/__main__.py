@@ -1,5 +1,5 @@
-"""PID 1 of a trainer pod and the command line: checks the config, starts the run's processes, and turns the first failure
-into the exit code and termination message of the contract, even when a process was killed and said nothing."""
+"""PID 1 of a trainer pod and the command line: checks the config, starts the run's processes, and turns the first
+failure into the exit code and termination message of the contract, even when a process was killed and said nothing."""
 
 from __future__ import annotations
 

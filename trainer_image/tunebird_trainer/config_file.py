@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebird_trainer import config as configs
+from tunebird_trainer import config_rules
 from tunebird_trainer.config import Config, Form, Tuning, camel, target_modules
 from tunebird_trainer.outcome import Failure, Reason
 
@@ -71,10 +72,6 @@ LIMITS = (
     Limit("training.keepBest", lambda c: c.training.keep_best or None, "remove it"),
     Limit("training.samples.everySteps", lambda c: c.training.samples.every_steps, "remove it"),
     Limit("training.trackers", lambda c: c.training.trackers or None, "remove it"),
-    Limit("distributed.numNodes", lambda c: _other(c.distributed.num_nodes, 1), "use 1"),
-    Limit("distributed.zeroStage", lambda c: _other(c.distributed.zero_stage, 0), "use 0"),
-    Limit("distributed.offloadOptimizer", lambda c: _other(c.distributed.offload_optimizer, "none"), "use none"),
-    Limit("distributed.offloadParameters", lambda c: _other(c.distributed.offload_parameters, "none"), "use none"),
     Limit("evaluation.suites", lambda c: len(c.evaluation.suites) or None, "remove them"),
     Limit("evaluation.gates", lambda c: len(c.evaluation.gates) or None, "remove them"),
     Limit("evaluation.canaries", lambda c: c.evaluation.canaries or None, "use 0"),
@@ -186,7 +183,14 @@ def _value(hint: Any, raw: Any) -> Any:
 
 
 def _cross_field_errors(config: Config) -> list[str]:
-    checks = (_limit_errors, _method_errors, _training_errors, _data_errors, _place_errors)
+    checks = (
+        _limit_errors,
+        _method_errors,
+        _training_errors,
+        _data_errors,
+        _place_errors,
+        config_rules.distributed_errors,
+    )
     return [error for check in checks for error in check(config)]
 
 

@@ -15,9 +15,7 @@ if TYPE_CHECKING:
 
     from tunebird_trainer.config import Config
 
-_BUCKET = (
-    50_000_000  # elements that are reduced or fetched together: 2 × 100 MB in bf16 instead of DeepSpeed's gigabytes
-)
+_BUCKET = 50_000_000  # elements reduced or fetched together: 100 MB in bf16 instead of DeepSpeed's gigabyte
 _NEVER = 2**31 - 1
 _alive: list[Any] = []  # transformers knows the settings by a weak reference
 

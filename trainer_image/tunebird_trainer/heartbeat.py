@@ -50,8 +50,8 @@ class Hung:
     @property
     def sentence(self) -> str:
         return (
-            f"process {self.rank} gave no sign of life for {self.silent_seconds:.0f} s in phase {self.beat.phase} after "
-            f"step {self.beat.step} (limit {self.limit_seconds} s); its stack is in the log; look there, or raise "
+            f"process {self.rank} gave no sign of life for {self.silent_seconds:.0f} s in phase {self.beat.phase} "
+            f"after step {self.beat.step} (limit {self.limit_seconds} s); its stack is in the log; look there or raise "
             f"distributed.phaseLimits.{self.beat.phase}"
         )
 

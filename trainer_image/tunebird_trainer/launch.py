@@ -1,7 +1,7 @@
 """The processes of a run on this node: started, watched, reaped, and the first failure named. PID 1 uses it.
 
-torchrun isn't used: it turns every exit code into 1 and gives workers thirty seconds after SIGTERM, whatever a checkpoint
-takes.
+torchrun isn't used: it turns every exit code into 1 and gives workers thirty seconds after SIGTERM, whatever a
+checkpoint takes.
 """
 
 from __future__ import annotations
@@ -196,7 +196,7 @@ def _heartbeat(scratch: Path, rank: int) -> Path:
 
 
 def _pass_on(stream: IO[bytes], tail: deque[bytes]) -> None:
-    """What a process writes to standard error goes on, and its last lines are kept: after an abort nobody else tells."""
+    """What a process writes to standard error goes on; its last lines are kept, for an abort tells nothing else."""
     for line in stream:
         tail.append(line)
         with suppress(OSError, ValueError):
@@ -211,9 +211,9 @@ def _free_port() -> int:
 
 
 def clear_stale_locks() -> None:
-    """A process killed while compiling a torch extension leaves a lock that every later one waits on for ever. In a fresh
-    container every lock is stale; on a volume that others share, or outside a container, only where nothing has moved for
-    a while and nobody works."""
+    """A process killed while compiling a torch extension leaves a lock that every later one waits on for ever. In a
+    fresh container every lock is stale; on a volume that others share, or outside a container, only where nothing has
+    moved for a while and nobody works."""
     root = Path(os.environ.get("TORCH_EXTENSIONS_DIR") or Path.home() / ".cache/torch_extensions")
     with suppress(OSError):
         alone = os.getpid() == 1 and root.stat().st_dev == Path("/").stat().st_dev

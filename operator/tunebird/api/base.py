@@ -258,6 +258,7 @@ class ConsumedVerb(Model):
     verb: Word = Field(description="Name of the verb, e.g. retry or promote.")
     value: Word = Field(description="Value of the annotation when it was read.")
     time: Time = Field(description="When it was consumed.")
+    refusal: Annotated[str, Field(max_length=1024)] = Field("", description="Why it was ignored; empty if obeyed.")
 
 
 class ObjectMeta(Model):

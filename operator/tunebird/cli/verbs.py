@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import click
@@ -18,6 +20,17 @@ ROLLOUT_VERBS = {
     "resume": "Go on after `tunebird pause`.",
     "skip-step": "End the current step without its evidence; the next one starts.",
 }
+
+UNANSWERED = "was written, but the operator has not answered yet: does it run? See `tunebird status`"
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the operator has for its answer: `tries` looks, `seconds` apart."""
+
+    tries: int = 20
+    seconds: float = 0.5
+    sleep: Callable[[float], None] = time.sleep
 
 
 def commands() -> Iterator[click.Command]:
@@ -38,9 +51,26 @@ def _command(verb: str, text: str) -> click.Command:
         value = verb_value(kind, seen)
         target = f"{KINDS[kind]}/{seen['metadata']['name']}"
         kubectl.run("annotate", "--overwrite", target, f"{GROUP}/{verb}={value}")
-        click.echo(f"{seen['metadata']['name']}: {verb} {value}")
+        refusal = answered(lambda: kubectl.get(kind, seen["metadata"]["name"]), verb, value)
+        if refusal:
+            raise click.ClickException(f"{verb} was ignored: {refusal}")
+        if refusal is None:
+            raise click.ClickException(f"{verb} {UNANSWERED}")
+        click.echo(f"{seen['metadata']['name']}: {verb} was obeyed ({value})")
 
     return run
+
+
+def answered(read: Callable[[], Object | None], verb: str, value: str, patience: Patience | None = None) -> str | None:
+    """What the operator said: empty when it obeyed, else why not; None when it said nothing in time."""
+    patience = patience or Patience()
+    for _ in range(patience.tries):
+        consumed = ((read() or {}).get("status") or {}).get("consumedVerbs", ())
+        found = next((item for item in consumed if (item["verb"], item["value"]) == (verb, value)), None)
+        if found is not None:
+            return str(found.get("refusal", ""))
+        patience.sleep(patience.seconds)
+    return None
 
 
 def verb_value(kind: str, seen: Object) -> str:

@@ -315,13 +315,13 @@ def _next_number(record: Record) -> int:
 
 
 def _retry(seen: Observed, record: Record, value: str) -> Decision:
-    noted = record.with_verb(Verb("retry", value, seen.now))
     number = _next_number(record)
-    if record.outcome is not None and record.outcome.succeeded:
-        return Decision(noted, (), (Happening("VerbIgnored", "retry: the job has succeeded", warning=True),))
-    if value != str(number):
-        message = f"retry {value}: the next attempt is {number}"
-        return Decision(noted, (), (Happening("VerbIgnored", message, warning=True),))
+    succeeded = record.outcome is not None and record.outcome.succeeded
+    wrong = f"the next attempt is {number}" if value != str(number) else ""
+    refusal = "the job has succeeded" if succeeded else wrong
+    noted = record.with_verb(Verb("retry", value, seen.now, refusal))
+    if refusal:
+        return Decision(noted, (), (Happening("VerbIgnored", f"retry {value}: {refusal}", warning=True),))
     again = replace(noted, outcome=None, completion_time=None, cleanup_time=None, start_time=None, restarts=0)
     return Decision(again, (), (Happening("RetryAccepted", f"Attempt {number} was asked for"),))
 

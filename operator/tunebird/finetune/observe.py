@@ -130,7 +130,7 @@ def record_of(manifest: Manifest) -> Record:
         outcome=_outcome(manifest),
         artifact=status.artifact,
         progress=status.progress,
-        verbs=tuple(Verb(verb.verb, verb.value, instant(verb.time)) for verb in status.consumed_verbs),
+        verbs=tuple(Verb(verb.verb, verb.value, instant(verb.time), verb.refusal) for verb in status.consumed_verbs),
         plan_hash=status.plan.hash if status.plan is not None else "",
         refused=stalled.message if stalled is not None and stalled.reason == "InvalidSpec" else "",
     )

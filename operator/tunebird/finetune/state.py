@@ -45,6 +45,7 @@ class Verb:
     name: str
     value: str
     time: datetime
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

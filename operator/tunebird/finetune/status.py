@@ -58,7 +58,8 @@ def _model(before: Manifest, seen: Observed, record: Record, plan: Plan | None) 
         data=data,
         artifact=artifact,
         consumed_verbs=tuple(
-            ConsumedVerb(verb=verb.name, value=verb.value, time=timestamp(verb.time)) for verb in record.verbs
+            ConsumedVerb(verb=verb.name, value=verb.value, time=timestamp(verb.time), refusal=verb.refusal)
+            for verb in record.verbs
         ),
     )
 

@@ -152,6 +152,7 @@ class ConsumedVerb:
     verb: str
     value: str
     time: datetime
+    refusal: str = ""
 
 
 @dataclass(frozen=True, slots=True)

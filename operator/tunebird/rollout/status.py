@@ -39,7 +39,8 @@ def progress_of(status: Manifest) -> Progress | None:
         Notice(instant(item["time"]), item["reason"], item.get("message", "")) for item in status.get("history", ())
     )
     consumed = tuple(
-        ConsumedVerb(item["verb"], item["value"], instant(item["time"])) for item in status.get("consumedVerbs", ())
+        ConsumedVerb(item["verb"], item["value"], instant(item["time"]), item.get("refusal", ""))
+        for item in status.get("consumedVerbs", ())
     )
     return replace(progress, history=history, consumed=consumed)
 
@@ -224,7 +225,8 @@ def _entry(owner: Manifest, notice: Notice, progress: Progress) -> Json:
 
 
 def _verb(item: ConsumedVerb) -> Json:
-    return {"verb": item.verb, "value": item.value[:128], "time": timestamp(item.time)}
+    refused = {"refusal": item.refusal[:MESSAGE_LIMIT]} if item.refusal else {}
+    return {"verb": item.verb, "value": item.value[:128], "time": timestamp(item.time), **refused}
 
 
 def _selector(owner: Manifest, stable: Revision | None) -> str:

@@ -19,7 +19,8 @@ def obeyed(turn: Turn) -> Turn:
     """Every new verb, obeyed or answered with `VerbIgnored`."""
     for verb in turn.seen.verbs:
         if not _known(turn.progress, verb):
-            turn = _consumed(_answered(turn, verb), verb)
+            refusal, answered = _answered(turn, verb)
+            turn = _consumed(answered, verb, refusal)
     return turn
 
 
@@ -27,22 +28,20 @@ def _known(progress: Progress, verb: Verb) -> bool:
     return any((item.verb, item.value) == (verb.name, verb.value) for item in progress.consumed)
 
 
-def _consumed(turn: Turn, verb: Verb) -> Turn:
+def _consumed(turn: Turn, verb: Verb, refusal: str) -> Turn:
     """Those whose annotation is still there are remembered first, or they would be answered again."""
     there = {(item.name, item.value) for item in turn.seen.verbs}
-    items = (*turn.progress.consumed, ConsumedVerb(verb.name, verb.value, turn.seen.now))
+    items = (*turn.progress.consumed, ConsumedVerb(verb.name, verb.value, turn.seen.now, refusal))
     ordered = sorted(items, key=lambda item: ((item.verb, item.value) in there, item.time))
     return turn.but(replace(turn.progress, consumed=tuple(ordered[-REMEMBERED:])))
 
 
-def _answered(turn: Turn, verb: Verb) -> Turn:
-    refusal = _misread(turn, verb)
-    if refusal:
-        return turn.say("VerbIgnored", f"{verb.name} {verb.value!r} was ignored: {refusal}", "Warning")
-    result = _ANSWERS[verb.name](turn)
+def _answered(turn: Turn, verb: Verb) -> tuple[str, Turn]:
+    """Why the verb is refused, or nothing, and the turn with its effect."""
+    result = _misread(turn, verb) or _ANSWERS[verb.name](turn)
     if isinstance(result, str):
-        return turn.say("VerbIgnored", f"{verb.name} {verb.value!r} was ignored: {result}", "Warning")
-    return result
+        return result, turn.say("VerbIgnored", f"{verb.name} {verb.value!r} was ignored: {result}", "Warning")
+    return "", result
 
 
 def _misread(turn: Turn, verb: Verb) -> str:

@@ -21,7 +21,8 @@ def distributed_errors(config: Config) -> list[str]:
     if asked.offload_parameters is Offload.CPU and asked.zero_stage != 3:
         errors.append("distributed.offloadParameters: cpu needs whole weights to be sharded; set zeroStage to 3")
     if asked.offload_parameters is Offload.CPU and asked.offload_optimizer is not Offload.CPU:
-        errors.append("distributed.offloadParameters: the optimizer, which is larger, goes first; set offloadOptimizer to cpu too")
+        remedy = "set offloadOptimizer to cpu too"
+        errors.append(f"distributed.offloadParameters: the optimizer, which is larger, goes first; {remedy}")
     if not asked.zero_stage:
         return errors
     if asked.zero_stage == 3 and config.method.quantization is not Quantization.NONE:

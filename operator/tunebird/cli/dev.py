@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import time
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import click
 
 from tunebird.cli import local, programs
+from tunebird.cli.story.load import Load, Sample, Target
 
 
 @click.group()
@@ -59,7 +63,34 @@ def status_(context: click.Context, home: Path) -> None:
         click.echo(f"no cluster is up in {home}: `tunebird dev up` starts one")
         context.exit(1)
     else:
+        click.echo(f"gateway    {running.gateway}")
         click.echo(f"export KUBECONFIG={running.kubeconfig}")
+
+
+@dev.command("load")
+@home_option
+@click.option("--host", required=True, help="One of the rollout's hostnames.")
+@click.option("--model", required=True, help="Name that the model is served under: the rollout's.")
+@click.option("--rate", default=5.0, show_default=True, help="Requests a second, every second one streamed.")
+@click.option("--seconds", default=120.0, show_default=True, help="How long; Ctrl-C ends it earlier.")
+def load_(home: Path, host: str, model: str, rate: float, seconds: float) -> None:
+    """Send chat requests through the local gateway, and count the answers of each version."""
+    running = local.read(home)
+    if running is None:
+        raise click.ClickException(f"no cluster is up in {home}: `tunebird dev up` starts one")
+    with Load(Target(running.gateway, model, host), rate) as load, suppress(KeyboardInterrupt):
+        while load.now() < seconds:
+            time.sleep(min(10.0, max(0.0, seconds - load.now())))
+            click.echo(f"{load.now():4.0f} s  {_answers(load.samples)}")
+    click.echo(f"total   {_answers(load.samples)}")
+
+
+def _answers(samples: list[Sample]) -> str:
+    """How many answers each version gave: ``f864aa5766 120 (2 failed)``."""
+    every = Counter(sample.version or "no version" for sample in samples)
+    failed = Counter(sample.version or "no version" for sample in samples if sample.failed)
+    told = (f"{name} {count}" + (f" ({failed[name]} failed)" if failed[name] else "") for name, count in every.items())
+    return ", ".join(told) or "no answer yet"
 
 
 @dev.command("logs")

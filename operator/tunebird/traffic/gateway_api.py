@@ -70,7 +70,8 @@ def _parent_trouble(ref: Json, statuses: Iterable[Json], generation: int, namesp
     name = ref["name"]
     mine = [status for status in statuses if _same_parent(status.get("parentRef", {}), ref, namespace)]
     if not mine:
-        return f"no controller has answered for parent {name} yet"
+        where = f"{ref.get('namespace') or namespace}/{name}"
+        return f"no controller has answered for Gateway {where} yet; is it there, and does its controller run?"
     for status in mine:
         conditions = {condition["type"]: condition for condition in status.get("conditions", ())}
         for kind in NEEDED:

@@ -43,8 +43,8 @@ def test_an_accepted_route_tells_its_weights():
         (route(ResolvedRefs=("Unknown", 3)), "ResolvedRefs is Unknown"),
         (route(Accepted=("True", 2)), "is about generation 2, not 3"),
         (route(ResolvedRefs=("True", None)), "is about generation None"),
-        ({**route(), "status": {}}, "no controller has answered for Gateway default/public"),
-        ({**route(), "status": {"parents": route()["status"]["parents"][:1]}}, "for parent inner"),
+        ({**route(), "status": {}}, "no controller has answered for Gateway ml/public"),
+        ({**route(), "status": {"parents": route()["status"]["parents"][:1]}}, "Gateway infra/inner"),
     ],
 )
 def test_a_route_is_accepted_only_when_every_parent_says_so_for_this_generation(live, words):

@@ -51,6 +51,7 @@ BASE: dict[str, Any] = {
         "seed": 42,
         "deterministic": False,
         "activationCheckpointing": False,
+        "worstCaseStep": False,
     },
     "distributed": {"numNodes": 1, "processesPerNode": 1},
     "checkpoint": {"uri": "file:///nowhere", "everySeconds": 600, "everySteps": None, "keep": 2},

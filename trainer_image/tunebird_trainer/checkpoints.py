@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import group, storage
+from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -49,6 +50,7 @@ class Checkpoints:
         self.root = root
         self.keep = keep
         self.fingerprint = fingerprint
+        self.best: int | None = None  # the step that is kept beside the newest
         # All processes of a run write into one directory; another attempt that still lives writes into its own.
         self.writing = root / f".writing-{os.environ.get('TUNEBIRD_GROUP') or os.getpid()}"
 
@@ -70,6 +72,17 @@ class Checkpoints:
                 return saved
             print(f"checkpoints: skipping {path.name}: {problem}", flush=True)
         return None
+
+    def at(self, step: int) -> Saved:
+        """The whole checkpoint of this step.
+
+        Raises:
+            Failure: StorageUnavailable when it is gone or damaged.
+        """
+        saved, problem = group.from_first(lambda: self._read(self.root / f"{_PREFIX}{step}"))
+        if saved is None:
+            raise Failure(Reason.STORAGE_UNAVAILABLE, f"{_PREFIX}{step}, the best one, can't be read: {problem}")
+        return saved
 
     def publish(self, written: Path, facts: dict[str, Any]) -> Saved:
         """Make a written directory `checkpoint-N` durable and visible, then let old ones go."""
@@ -113,7 +126,7 @@ class Checkpoints:
     def let_go(self, newest: int) -> None:
         """Keep the few up to `newest`, which is whole and this run's; later ones are damaged or another run's."""
         older = [path for path in self._by_step() if _step(path) <= newest]
-        kept = set(older[: self.keep])
+        kept = {*older[: self.keep], self.root / f"{_PREFIX}{self.best}"}
         for path in self._by_step():
             if path not in kept:
                 self._discard(path)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "tokenizers",
              "safetensors")  # fmt: skip
-_RECIPE = ("data/*", "formats", "masks", "rows", "run", "trainer")  # what decides which numbers come out
+# What decides which numbers come out.
+_RECIPE = ("data/*", "arguments", "deepspeed", "devices", "divergence", "examples", "formats", "keeper", "loading",
+           "masks", "objectives", "packing", "randomness", "rows", "run", "samples", "templates", "trainer", "turns",
+           "worst_case")  # fmt: skip
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 

@@ -6,23 +6,33 @@ import json
 import os
 import sys
 import traceback
-from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_file, deepspeed, environment, group, heartbeat, sources, storage
-from tunebird_trainer.config import Config, Precision, Tuning
+from tunebird_trainer import config_file, deepspeed, environment, group, heartbeat, objectives, sources, storage
+from tunebird_trainer.config import Config, Tuning
+from tunebird_trainer.loading import load_model, load_tokenizer, shape
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from tunebird_trainer.checkpoints import Checkpoints, Saved
     from tunebird_trainer.data import Prepared
-    from tunebird_trainer.trainer import Keeper
+    from tunebird_trainer.keeper import Keeper
+    from tunebird_trainer.trainer import Start
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What training begins with."""
+
+    config: Config
+    base: Path
+    tokenizer: Any
+    data: Prepared
+    checkpoints: Checkpoints
 
 
 def run(config: Config, session: Session) -> dict[str, Any]:
@@ -54,7 +64,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
 
     fingerprint = Fingerprint(base_digest, prepared.digest, config_digest, code)
     checkpoints = Checkpoints(root, config.checkpoint.keep, fingerprint)
-    saved = trained(config, session, base, tokenizer, prepared, checkpoints)
+    saved = trained(Setting(config, base, tokenizer, prepared, checkpoints), session)
     deepspeed.release(config)
 
     session.enter("save")
@@ -62,35 +72,79 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     return artifact.publish(made, final) if session.first else {}
 
 
-def trained(
-    config: Config, session: Session, base: Path, tokenizer: Any, data: Prepared, checkpoints: Checkpoints
-) -> Saved:
-    """The last checkpoint of the run, whether this process made it or an earlier one."""
-    from tunebird_trainer.trainer import Keeper, Watch, build
+def trained(setting: Setting, session: Session) -> Saved:
+    """The checkpoint to publish, whether this process made it or an earlier one: the last, or the best where asked."""
+    from tunebird_trainer.trainer import build
 
+    config, checkpoints = setting.config, setting.checkpoints
     if session.first:
         checkpoints.clear_unfinished()
     saved = checkpoints.newest()
     if saved:
         print(f"checkpoints: resuming after {saved.name} of {saved.facts['of']} steps", flush=True)
         session.saved(saved)
-        if session.first:
-            checkpoints.let_go(saved.step)
+    keeper = _keeper(setting, session, saved)
+    if saved and session.first:
+        checkpoints.let_go(saved.step)
     session.enter("train")
-    watch = Watch(session.stop_requested, session.tell, session.saved, config.job.attempt)
-    if saved:
-        watch.facts, watch.checkpoint = dict(saved.facts), saved.name
-    keeper = Keeper(config, checkpoints, watch)
-    if saved and saved.step >= saved.facts["of"]:
-        return evaluated(config, session, base, tokenizer, data, keeper, saved)
-    trainer = build(config, load_model(base, config), tokenizer, data, keeper, fresh=saved is None)
+    if saved and (saved.step >= saved.facts["of"] or saved.facts.get("stoppedEarly")):
+        return _chosen(setting, evaluated(setting, session, keeper, saved))
+    model = load_model(setting.base, config)
+    config = settled(config, model, setting.data)
+    trainer = build(config, model, setting.tokenizer, setting.data, keeper, _start(setting, keeper, saved))
     print(f"train: {trainable(trainer.model)} on {trainer.args.device}", flush=True)
     trainer.train(resume_from_checkpoint=str(saved.path) if saved else None)
     storage.discard(checkpoints.writing)
     last = checkpoints.newest()
     _check_ended(trainer.state, session, last)
     assert last is not None
-    return last
+    return _chosen(setting, last)
+
+
+def _keeper(setting: Setting, session: Session, saved: Saved | None) -> Keeper:
+    from tunebird_trainer.curves import NAME, Curves
+    from tunebird_trainer.keeper import Keeper, Watch
+
+    watch = Watch(session.stop_requested, session.tell, session.saved, setting.config.job.attempt, session.shaped)
+    if saved:
+        watch.facts, watch.checkpoint = dict(saved.facts), saved.name
+    written = Curves(setting.checkpoints.root / NAME, saved.step if saved else None) if session.first else None
+    return Keeper(setting.config, setting.checkpoints, watch, written)
+
+
+def _start(setting: Setting, keeper: Keeper, saved: Saved | None) -> Start:
+    """A fresh run begins with an evaluation; a resumed one makes up for the one that a stop cut off."""
+    from tunebird_trainer.trainer import Start
+
+    missed = saved is not None and saved.facts.get("evaluatedStep") != saved.step
+    due = saved is None or (missed and keeper.evaluation_due(saved.step, saved.facts["epoch"]))
+    reference = None
+    if setting.config.method.dpo.reference and objectives.needs_reference(setting.config):
+        reference = load_model(_reference(setting), setting.config)
+    return Start(saved.path if saved else None, reference, measure_first=due and len(setting.data.validation) > 0)
+
+
+def _reference(setting: Setting) -> Path:
+    asked = setting.config.method.dpo.reference
+    return (
+        sources.fetch_model(replace(setting.config.model, uri=asked, revision="", digest="")) if asked else setting.base
+    )
+
+
+def settled(config: Config, model: Any, data: Prepared) -> Config:
+    """The config as it is carried out: packing only where the loaded model keeps packed examples apart."""
+    from tunebird_trainer import arguments, devices, packing
+
+    plan = arguments.resolved_arguments(config, devices.here())
+    reasons = list(plan["reasons"])
+    if config.training.packing and (problem := packing.problem(model, data.train, config)):
+        reasons.append(f"packing is switched off: {problem}")
+        config = replace(config, training=replace(config.training, packing=False))
+        plan = arguments.resolved_arguments(config, devices.here())
+    print(json.dumps({"resolved": {**plan, "reasons": reasons}}), flush=True)
+    for reason in reasons:
+        print(f"train: {reason}", flush=True)
+    return config
 
 
 def _check_ended(state: Any, session: Session, last: Saved | None) -> None:
@@ -99,79 +153,46 @@ def _check_ended(state: Any, session: Session, last: Saved | None) -> None:
         raise Failure(Reason.PREEMPTED, "stopped by SIGTERM before the first step; nothing was lost")
     if last is None or last.step != state.global_step:
         raise Failure(Reason.INTERNAL, f"no checkpoint of step {state.global_step} was found after training")
-    if state.global_step < state.max_steps or session.stop_requested():
+    if session.stop_requested() or (state.global_step < state.max_steps and not last.facts.get("stoppedEarly")):
         raise Failure(Reason.PREEMPTED, f"checkpointed at step {state.global_step} of {state.max_steps} after SIGTERM")
 
 
-def evaluated(
-    config: Config, session: Session, base: Path, tokenizer: Any, data: Prepared, keeper: Keeper, saved: Saved
-) -> Saved:
+def _chosen(setting: Setting, last: Saved) -> Saved:
+    """What is published: the last checkpoint, or the best one where that was asked for."""
+    step = last.facts.get("bestStep")
+    if step is None or step == last.step:
+        return last
+    best = setting.checkpoints.at(step)
+    loss = f"eval loss {best.facts['bestLoss']:.4f} against {last.facts['evalLoss']:.4f} of {last.name}"
+    print(f"train: {best.name} is the best: {loss}", flush=True)
+    return best
+
+
+def evaluated(setting: Setting, session: Session, keeper: Keeper, saved: Saved) -> Saved:
     """A finished run that was stopped in its last evaluation gets it now, so that its metrics are whole."""
     from peft import PeftModel
 
-    from tunebird_trainer.trainer import build
+    from tunebird_trainer.trainer import Start, build
 
-    if not data.validation or saved.facts.get("evaluatedStep") == saved.step:
+    config, data = setting.config, setting.data
+    if not len(data.validation) or saved.facts.get("evaluatedStep") == saved.step:
         return saved
     session.enter("evaluate")
     full = config.method.tuning is Tuning.FULL
-    model = load_model(saved.path if full else base, config)
+    model = load_model(saved.path if full else setting.base, config)
     model = model if full else PeftModel.from_pretrained(model, saved.path)
-    trainer = build(config, model, tokenizer, data, keeper, fresh=False)
+    reference = load_model(_reference(setting), config) if objectives.needs_reference(config) else None
+    trainer = build(config, model, setting.tokenizer, data, keeper, Start(saved.path, reference))
     trainer.state.global_step = trainer.state.max_steps = saved.step
-    metrics = trainer.evaluate()
+    trainer.evaluate()
     if session.stop_requested():
         raise Failure(Reason.PREEMPTED, f"checkpointed at step {saved.step} of {saved.step} after SIGTERM")
-    return replace(saved, facts={**saved.facts, "evalLoss": metrics["eval_loss"], "evaluatedStep": saved.step})
-
-
-def load_tokenizer(base: Path, config: Config) -> Any:
-    from transformers import AutoTokenizer
-
-    with _loading(config):
-        tokenizer = AutoTokenizer.from_pretrained(base)
-    match config.model.chat_template:
-        case "model" if not tokenizer.chat_template:
-            remedy = "choose an instruction-tuned model"
-            raise Failure(Reason.INVALID_CONFIG, f"model.chatTemplate: {config.model.uri} has none; {remedy}")
-        case "model":
-            return tokenizer
-        case other:
-            raise Failure(
-                Reason.INVALID_CONFIG, f"model.chatTemplate: {other!r} is not supported by this version; use model"
-            )
-
-
-def load_model(base: Path, config: Config) -> Any:
-    """Frozen weights under LoRA are held as narrow as the arithmetic; weights that are trained stay in fp32."""
-    import torch
-    from transformers import AutoModelForCausalLM
-
-    wide = config.method.tuning is Tuning.FULL or config.training.precision is Precision.FP32
-    narrow = torch.bfloat16 if config.training.precision is Precision.BF16 else torch.float16
-    if config.training.precision is Precision.FP16 and not torch.cuda.is_available():
-        raise Failure(Reason.INVALID_CONFIG, "training.precision: fp16 needs a GPU; use fp32 or bf16")
-    with _loading(config):
-        return AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32 if wide else narrow, use_safetensors=True)
-
-
-@contextmanager
-def _loading(config: Config) -> Iterator[None]:
-    """What can't be read as a model is the model's fault, not a bug."""
-    from safetensors import SafetensorError
-
-    try:
-        yield
-    except (OSError, ValueError, SafetensorError) as error:
-        said = str(error).splitlines()[0] if str(error) else type(error).__name__
-        remedy = "fetch it again, or choose a causal language model that this version of transformers knows"
-        raise Failure(Reason.MODEL_NOT_FOUND, f"model {config.model.uri} can't be loaded: {said}; {remedy}") from error
+    return replace(saved, facts=dict(keeper.watch.facts))
 
 
 def trainable(model: Any) -> str:
-    counts = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
-    learning = sum(number for number, grad in counts if grad)
-    return f"{learning:,} of {sum(number for number, _ in counts):,} parameters"
+    found = shape(model)
+    return f"{found['trainable']:,} parameters on a base of {found['parameters']:,}"
 
 
 class Session:
@@ -212,6 +233,10 @@ class Session:
         self.journal.note(
             step=saved.step, of=saved.facts["of"], checkpoint=saved.name, checkpointDigest=saved.digest, metrics=metrics
         )
+
+    def shaped(self, shape: dict[str, int]) -> None:
+        """What the planner of memory compares its estimate with."""
+        self.journal.note(shape=shape)
 
     def finish(self, reason: Reason, message: str, **facts: Any) -> ExitCode:
         self.journal.note(

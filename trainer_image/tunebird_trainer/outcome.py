@@ -26,6 +26,7 @@ class ExitCode(IntEnum):
     MODEL = 4
     GPU_MEMORY = 5
     DIVERGED = 6
+    EVALUATION = 7
     CHECKPOINTED = 85
     HOST_MEMORY = 86
     RENDEZVOUS = 200
@@ -45,6 +46,8 @@ class Reason(StrEnum):
     CUDA_OUT_OF_MEMORY = "CUDAOutOfMemory"
     HOST_OUT_OF_MEMORY = "HostOutOfMemory"
     NAN_LOSS = "NaNLoss"
+    GATE_FAILED = "GateFailed"
+    EVALUATION_INCONCLUSIVE = "EvaluationInconclusive"
     PREEMPTED = "Preempted"
     RENDEZVOUS_TIMEOUT = "RendezvousTimeout"
     STORAGE_UNAVAILABLE = "StorageUnavailable"
@@ -65,6 +68,8 @@ EXIT_CODES = {
     Reason.CUDA_OUT_OF_MEMORY: ExitCode.GPU_MEMORY,
     Reason.HOST_OUT_OF_MEMORY: ExitCode.HOST_MEMORY,
     Reason.NAN_LOSS: ExitCode.DIVERGED,
+    Reason.GATE_FAILED: ExitCode.EVALUATION,
+    Reason.EVALUATION_INCONCLUSIVE: ExitCode.EVALUATION,
     Reason.PREEMPTED: ExitCode.CHECKPOINTED,
     Reason.RENDEZVOUS_TIMEOUT: ExitCode.RENDEZVOUS,
     Reason.STORAGE_UNAVAILABLE: ExitCode.STORAGE,

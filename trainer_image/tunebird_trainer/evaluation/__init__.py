@@ -1,0 +1,7 @@
+"""What a trained model shows: suites of checks, memorisation, gates on intervals. `tunebird_checks` knows answers, this
+package knows models, and neither knows how a model was trained."""
+
+from tunebird_trainer.evaluation.evaluating import evaluate, preflight
+from tunebird_trainer.evaluation.report import EvaluationReport, Status
+
+__all__ = ["EvaluationReport", "Status", "evaluate", "preflight"]

@@ -1,0 +1,73 @@
+"""`tunebird-trainer --evaluate [--endpoint URL] CONFIG`: the published artifact, or what is served at an endpoint."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from tunebird_checks.chat import Target
+from tunebird_trainer import sources, storage
+from tunebird_trainer.evaluation import evaluating, rules, scores
+from tunebird_trainer.evaluation.evaluating import Plan, Subject
+from tunebird_trainer.outcome import ExitCode, Failure, Reason
+from tunebird_trainer.server import source
+
+if TYPE_CHECKING:
+    from tunebird_trainer.config import Config
+    from tunebird_trainer.data.prepared import Prepared
+    from tunebird_trainer.evaluation.report import EvaluationReport
+
+RESULT = "evaluation.json"
+
+
+def main(config: Config, endpoint: str = "") -> int:
+    """Prints the table, writes evaluation.json here, and returns the exit code: 7 where a gate does not pass."""
+    try:
+        found = _report(config, endpoint)
+    except Failure as failure:
+        print(f"evaluation: {failure.reason}: {failure.message}", flush=True)
+        return failure.exit_code
+    Path(RESULT).write_text(json.dumps(found.manifest(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(found.table(), flush=True)
+    print(f"evaluation: {found.status}; written to {RESULT}", flush=True)
+    failure = found.failure()
+    return failure.exit_code if failure else ExitCode.DONE
+
+
+def _report(config: Config, endpoint: str) -> EvaluationReport:
+    if not config.evaluation.suites:
+        raise Failure(Reason.INVALID_CONFIG, "evaluation.suites: there is none to run; add one")
+    files = evaluating.preflight(config)
+    plan = Plan(config, files, scores.Scores.of(config), lambda: None, None if endpoint else _prepared(config))
+    if not endpoint:
+        return evaluating.report(plan, _artifact(config), _base(config), Path())
+    key = os.environ.get("TUNEBIRD_ENDPOINT_API_KEY", "")
+    compares = any("Regression" in rules.bound_of(gate)[0] for gate in config.evaluation.gates)
+    served = Subject(endpoint, "", None, Target(endpoint, api_key=key))
+    return evaluating.report(plan, served, _base(config) if compares else None, Path())
+
+
+def _artifact(config: Config) -> Subject:
+    path = sources.place(config.output.uri)
+    if not path.is_dir():
+        remedy = "train first, or serve a model and name it with --endpoint"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"output.uri: {config.output.uri} holds no artifact yet; {remedy}")
+    merged = source.merged_form(path)
+    return Subject("model", storage.directory_digest(merged), merged)
+
+
+def _base(config: Config) -> Subject:
+    base = sources.fetch_model(config.model)
+    return Subject("base", config.model.digest or storage.directory_digest(base), base)
+
+
+def _prepared(config: Config) -> Prepared | None:
+    """Only for gates on the training data, which must be prepared for it."""
+    if not any(gate.metric.partition(".")[0] in rules.BUILT_IN for gate in config.evaluation.gates):
+        return None
+    from tunebird_trainer import data
+    from tunebird_trainer.loading import load_tokenizer
+
+    return data.prepare(config, load_tokenizer(sources.fetch_model(config.model), config))

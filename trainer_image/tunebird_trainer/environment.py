@@ -25,9 +25,9 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "tokenizers",
              "safetensors")  # fmt: skip
 # What decides which numbers come out.
-_RECIPE = ("data/*", "arguments", "deepspeed", "devices", "divergence", "examples", "formats", "keeper", "loading",
-           "masks", "objectives", "packing", "randomness", "rows", "run", "samples", "templates", "trainer", "turns",
-           "worst_case")  # fmt: skip
+_RECIPE = ("data/*", "arguments", "deepspeed", "devices", "divergence", "examples", "formats", "keeper", "lengths",
+           "loading", "masks", "objectives", "packing", "randomness", "redaction", "rows", "run", "samples",
+           "templates", "trainer", "turns", "worst_case")  # fmt: skip
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 

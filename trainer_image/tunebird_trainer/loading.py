@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import arguments, devices
+from tunebird_trainer import arguments, devices, templates
 from tunebird_trainer.config import Precision, Quantization
 from tunebird_trainer.outcome import Failure, Reason
 
@@ -21,16 +21,8 @@ def load_tokenizer(base: Path, config: Config) -> Any:
 
     with _loading(config):
         tokenizer = AutoTokenizer.from_pretrained(base)
-    match config.model.chat_template:
-        case "model" if not tokenizer.chat_template:
-            remedy = "choose an instruction-tuned model"
-            raise Failure(Reason.INVALID_CONFIG, f"model.chatTemplate: {config.model.uri} has none; {remedy}")
-        case "model":
-            return tokenizer
-        case other:
-            raise Failure(
-                Reason.INVALID_CONFIG, f"model.chatTemplate: {other!r} is not supported by this version; use model"
-            )
+    templates.apply(tokenizer, config)
+    return tokenizer
 
 
 def load_model(base: Path, config: Config, *, quantized: bool = True) -> Any:

@@ -68,15 +68,18 @@ def is_universal(checkpoint: Path | None) -> bool:
 
 
 def prepare(config: Config) -> None:
-    """Before a model is loaded: build no operators, and let stage 3 load each weight in shards."""
+    """Before a model is loaded, in the open process group: build no operators, let stage 3 load weights in shards."""
     if not wanted(config):
         return
+    import deepspeed.comm
     import deepspeed.ops
+    import torch
     from transformers.integrations import HfDeepSpeedConfig
 
     # The shared-memory operator (inference_all_reduce) needs a compiler and minutes at the first start of a machine.
     # TorchBackend looks here whether to build it: deepspeed/comm/torch.py, 0.19.8.
     deepspeed.ops.__compatible_ops__ = {}
+    deepspeed.comm.init_distributed(torch.distributed.get_backend(), auto_mpi_discovery=False, verbose=False)
     _alive.append(HfDeepSpeedConfig(settings(config)))
 
 

@@ -118,7 +118,8 @@ def test_evaluation_without_held_out_rows_is_refused():
 
 
 def test_output_that_can_not_be_written_from_a_pod_is_refused():
-    assert "output.uri: 's3://models/x'" in problems(config(output__uri="s3://models/x"))
+    assert "output.uri: 'https://models/x' is no place" in problems(config(output__uri="https://models/x"))
+    assert "checkpoint.uri: 's3://c/x' can't hold" in problems(config(checkpoint__uri="s3://c/x"))
 
 
 def test_what_makes_a_run_is_not_its_attempt_nor_where_results_go():

@@ -53,7 +53,14 @@ def test_the_hubs_errors_are_told_apart(hub, error, reason, said):
     assert "hf://org/name" in caught.value.message
 
 
+def loadable(directory, config='{"model_type": "llama"}'):
+    (directory / "config.json").write_text(config)
+    (directory / "model.safetensors").touch()
+    return directory
+
+
 def test_a_model_is_asked_for_without_pickles(hub, tmp_path):
+    loadable(tmp_path)
     asked = hub(tmp_path)
     assert sources.fetch_model(MODEL) == tmp_path
     assert asked[0][0] == "org/name"
@@ -72,6 +79,41 @@ def test_a_file_that_the_data_set_does_not_have(hub, tmp_path):
     hub(tmp_path)
     with pytest.raises(Failure, match=r"org/set has no train\.jsonl"):
         sources.fetch_dataset(DATASET)
+
+
+def test_a_revision_of_a_hub_data_set(hub, tmp_path):
+    (tmp_path / "train.jsonl").touch()
+    asked = hub(tmp_path)
+    pinned = config(datasets__0__uri="hf://org/set/train.jsonl", datasets__0__revision="abc")
+    sources.fetch_dataset(config_file.parse(pinned).datasets[0])
+    assert asked[0][1]["revision"] == "abc"
+
+
+def test_a_model_of_pickles_is_refused_by_name(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    model = config_file.parse(config(model__uri=f"file://{tmp_path}")).model
+    with pytest.raises(Failure, match=r"only pytorch_model\.bin, a pickle .*convert the weights"):
+        sources.fetch_model(model)
+
+
+def test_a_model_that_needs_its_own_code_is_refused_by_name(tmp_path):
+    code = '{"model_type": "strange", "auto_map": {"AutoModelForCausalLM": "modeling_strange.StrangeLM"}}'
+    model = config_file.parse(config(model__uri=f"file://{loadable(tmp_path, code)}")).model
+    with pytest.raises(Failure, match=r"needs its own code \(modeling_strange\.py\); .*never run"):
+        sources.fetch_model(model)
+
+
+def test_code_beside_an_architecture_that_is_known_is_left_alone(tmp_path):
+    code = '{"model_type": "llama", "auto_map": {"AutoModelForCausalLM": "modeling_llama.LlamaForCausalLM"}}'
+    model = config_file.parse(config(model__uri=f"file://{loadable(tmp_path, code)}")).model
+    assert sources.fetch_model(model) == tmp_path
+
+
+def test_a_model_on_a_web_server_is_refused_with_the_remedy():
+    model = config_file.parse(config(model__uri="https://models.example/llama")).model
+    with pytest.raises(Failure, match="lists no directory; use hf://"):
+        sources.fetch_model(model)
 
 
 @pytest.mark.parametrize(("files", "said"), [([], "no config.json"), (["config.json"], r"no \*\.safetensors")])

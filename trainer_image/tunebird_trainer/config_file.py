@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import re
 import types
 import typing
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_rules
+from tunebird_trainer import config_rules, outputs, registry_session, stores
 from tunebird_trainer.config import Config, Form, Tuning, camel, target_modules
 from tunebird_trainer.outcome import Failure, Reason
 
@@ -35,45 +34,12 @@ def _other(value: object, *supported: object) -> object | None:
     return None if value in supported else value
 
 
-def _split(config: Config) -> object | None:
-    asked = config.preparation.on_too_long
-    return asked if asked is configs.OnTooLong.SPLIT else None
-
-
 LIMITS = (
-    Limit("model.attention", lambda c: _other(c.model.attention, "auto"), "use auto"),
     Limit(
         "datasets.format",
-        lambda c: next((d.format for d in c.datasets if d.format in ("text", "preference", "unpaired")), None),
-        "use messages, promptCompletion, alpaca or sharegpt",
+        lambda c: next((d.format for d in c.datasets if d.format == "unpaired"), None),
+        "use preference with objective dpo, or one of the formats of conversations with sft",
     ),
-    Limit("datasets.revision", lambda c: next((d.revision for d in c.datasets if d.revision), None), "remove it"),
-    Limit("datasets.digest", lambda c: next((d.digest for d in c.datasets if d.digest), None), "remove it"),
-    Limit("mixingStop", lambda c: _other(c.mixing_stop, configs.MixingStop.FIRST_EXHAUSTED), "use firstExhausted"),
-    Limit(
-        "validation.splitBy",
-        lambda c: _other(c.validation.split_by, configs.SplitBy.CONVERSATION, configs.SplitBy.ROW),
-        "use conversation",
-    ),
-    Limit("preparation.onTooLong", _split, "use Drop, Truncate or Fail"),
-    Limit("preparation.maxInvalid", lambda c: _other(c.preparation.max_invalid, 1.0), "remove it"),
-    Limit("preparation.maxTooLong", lambda c: _other(c.preparation.max_too_long, 1.0), "remove it"),
-    Limit("preparation.deduplicate.near", lambda c: c.preparation.deduplicate.near, "remove it"),
-    Limit("preparation.redact", lambda c: c.preparation.redact or None, "redact the data beforehand"),
-    Limit("preparation.onUnsafe", lambda c: _other(c.preparation.on_unsafe, configs.OnFound.KEEP), "use Keep"),
-    Limit("method.objective", lambda c: _other(c.method.objective, configs.Objective.SFT), "use sft"),
-    Limit("method.quantization", lambda c: _other(c.method.quantization, configs.Quantization.NONE), "use none"),
-    Limit("training.optimizer", lambda c: _other(c.training.optimizer, "adamw"), "use adamw"),
-    Limit("training.maxGradientNorm", lambda c: _other(c.training.max_gradient_norm, 1.0), "use 1.0"),
-    Limit("training.weightDecay", lambda c: _other(c.training.weight_decay, 0.0), "use 0"),
-    Limit("training.groupByLength", lambda c: c.training.group_by_length or None, "remove it"),
-    Limit("training.neftuneAlpha", lambda c: c.training.neftune_alpha, "remove it"),
-    Limit("training.earlyStopping", lambda c: c.training.early_stopping, "remove it"),
-    Limit("training.keepBest", lambda c: c.training.keep_best or None, "remove it"),
-    Limit("training.samples.everySteps", lambda c: c.training.samples.every_steps, "remove it"),
-    Limit("training.trackers", lambda c: c.training.trackers or None, "remove it"),
-    Limit("evaluation.suites", lambda c: len(c.evaluation.suites) or None, "remove them"),
-    Limit("evaluation.gates", lambda c: len(c.evaluation.gates) or None, "remove them"),
     Limit("evaluation.canaries", lambda c: c.evaluation.canaries or None, "use 0"),
 )
 
@@ -185,13 +151,23 @@ def _value(hint: Any, raw: Any) -> Any:
 def _cross_field_errors(config: Config) -> list[str]:
     checks = (
         _limit_errors,
+        _evaluation_errors,
         _method_errors,
         _training_errors,
-        _data_errors,
+        config_rules.data_errors,
         _place_errors,
         config_rules.distributed_errors,
+        config_rules.training_errors,
     )
     return [error for check in checks for error in check(config)]
+
+
+def _evaluation_errors(config: Config) -> list[str]:
+    if not config.evaluation.suites and not config.evaluation.gates:
+        return []  # the wrapper reads configs too, and needs no checks loaded
+    from tunebird_trainer.evaluation import rules
+
+    return rules.errors(config)
 
 
 def _limit_errors(config: Config) -> list[str]:
@@ -229,15 +205,15 @@ def _training_errors(config: Config) -> list[str]:
     return errors
 
 
-def _data_errors(config: Config) -> list[str]:
-    names = [dataset.name for dataset in config.datasets]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    return [f"datasets: the name {name!r} is used twice; give each its own" for name in twice]
-
-
 def _place_errors(config: Config) -> list[str]:
     errors = []
-    for path, uri in (("checkpoint.uri", config.checkpoint.uri), ("output.uri", config.output.uri)):
-        if not re.match(r"^(pvc|file)://", uri):
-            errors.append(f"{path}: {uri!r} is not supported by this version; use pvc://CLAIM/PATH or file:///PATH")
-    return errors
+    if stores.scheme(config.checkpoint.uri) not in ("pvc", "file"):
+        errors.append(
+            f"checkpoint.uri: {config.checkpoint.uri!r} can't hold checkpoints, which are written often and renamed; "
+            "use pvc://CLAIM/PATH or file:///PATH"
+        )
+    if stores.scheme(config.output.uri) not in outputs.SCHEMES:
+        known = ", ".join(f"{scheme}://" for scheme in outputs.SCHEMES)
+        errors.append(f"output.uri: {config.output.uri!r} is no place to write to; use one of {known}")
+    addresses = (("model.uri", config.model.uri), ("output.uri", config.output.uri))
+    return errors + [f"{path}: {problem}" for path, uri in addresses if (problem := registry_session.problem(uri))]

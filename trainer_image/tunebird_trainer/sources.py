@@ -1,5 +1,5 @@
-"""Where data, models, checkpoints and artifacts lie: `pvc://`, `file://` and `hf://` become local directories or
-files."""
+"""Where data, models, checkpoints and artifacts are read: every address becomes a local directory or file. Volumes are
+looked at where they are mounted; the rest is fetched (see `stores.py` and `registry.py`) or kept in the hub's cache."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunebird_trainer import registry, stores
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.storage import directory_digest
+from tunebird_trainer.stores import MANIFEST, Subject
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 
 # Weights only as safetensors: a pickle can run code when it is opened.
 MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "chat_templates/*"]
+PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 DATA_FILES = ["*.jsonl", "*.json", "*.csv", "*.parquet"]
 
 
@@ -33,13 +36,15 @@ def place(uri: str) -> Path:
     if scheme == "pvc":
         claim, _, below = rest.partition("/")
         return _volume(claim, uri) / _inside(below, uri)
-    raise Failure(Reason.INVALID_CONFIG, f"{uri!r} is not a place this version reads; use pvc://, file:/// or hf://")
+    raise Failure(Reason.INVALID_CONFIG, f"{uri!r} is no place on a volume; use pvc://CLAIM/PATH or file:///PATH")
 
 
 def fetch_dataset(dataset: Dataset) -> Path:
     """The local file or directory of a dataset."""
     if dataset.uri.startswith("hf://"):
         return _hub_dataset(dataset)
+    if stores.scheme(dataset.uri) in stores.READ:
+        return stores.fetch(dataset.uri, Subject(f"dataset {dataset.name}", Reason.DATASET_NOT_FOUND))
     path = _located(dataset.uri, Reason.DATASET_NOT_FOUND)
     if not path.exists():
         raise Failure(
@@ -50,30 +55,76 @@ def fetch_dataset(dataset: Dataset) -> Path:
 
 
 def fetch_model(model: Model) -> Path:
-    """The local directory of a base model, checked against its digest when one is given."""
-    path = _hub_model(model) if model.uri.startswith("hf://") else _local_model(model)
-    if model.digest:
-        found = directory_digest(path)
-        if found != model.digest:
-            raise Failure(
-                Reason.MODEL_MISMATCH,
-                f"model {model.uri} has digest {found}, not {model.digest}; it changed since it was pinned",
-            )
+    """The local directory of a base model, checked against its digest when one is given. Of an artifact with several
+    forms it is the merged one."""
+    found = fetch_directory(model)
+    path = merged_form(found)
+    if model.digest and model.digest not in (digest := directory_digest(path), directory_digest(found, [MANIFEST])):
+        raise Failure(
+            Reason.MODEL_MISMATCH,
+            f"model {model.uri} has digest {digest}, not {model.digest}; it changed since it was pinned",
+        )
+    _check_loadable(path, f"model {model.uri}")
     return path
 
 
-def _local_model(model: Model) -> Path:
-    path = _located(model.uri, Reason.MODEL_NOT_FOUND)
+def fetch_directory(model: Model) -> Path:
+    """What lies at a model's address, an artifact or a bare model, as it is."""
+    subject = Subject(f"model {model.uri}", Reason.MODEL_NOT_FOUND, Reason.GATED_MODEL)
+    match stores.scheme(model.uri):
+        case "hf":
+            return _hub_model(model)
+        case "oci":
+            return registry.fetch(model.uri, subject)
+        case "s3" | "gs":
+            path = stores.fetch(model.uri.rstrip("/") + "/", subject)
+        case "https":
+            remedy = "a web server lists no directory; use hf://, s3://, gs://, oci:// or a volume"
+            raise Failure(Reason.MODEL_NOT_FOUND, f"{subject.name}: {remedy}")
+        case _:
+            path = _located(model.uri, Reason.MODEL_NOT_FOUND)
+    if not path.is_dir():
+        remedy = "name the directory that holds config.json and *.safetensors"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{subject.name}: {path} is no directory; {remedy}")
+    return path
+
+
+def merged_form(path: Path) -> Path:
+    """Of an artifact with several forms, the directory to load; a bare model's directory is returned as it is."""
+    record = path / MANIFEST
+    if not record.is_file():
+        return path
+    forms = json.loads(record.read_text(encoding="utf-8")).get("forms", {})
+    if "merged" not in forms:
+        remedy = "publish the form `merged` to load it"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{path} has the forms {sorted(forms)}; {remedy}")
+    return path / str(forms["merged"]["path"])
+
+
+def _check_loadable(path: Path, name: str) -> None:
+    """Safetensors, and an architecture that transformers itself knows: nothing that runs code from a repository."""
     if not (path / "config.json").exists():
-        raise Failure(
-            Reason.MODEL_NOT_FOUND,
-            f"model {model.uri}: no config.json in {path}; name the directory that holds config.json and *.safetensors",
-        )
+        remedy = "name the directory that holds config.json and *.safetensors"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{name}: no config.json in {path}; {remedy}")
     if not any(path.glob("*.safetensors")):
-        raise Failure(
-            Reason.MODEL_NOT_FOUND, f"model {model.uri}: no *.safetensors in {path}; convert the weights first"
-        )
-    return path
+        pickles = sorted(file.name for pattern in PICKLES for file in path.glob(pattern))
+        held = f"only {pickles[0]}, a pickle that can run code when it is opened" if pickles else "no weights in it"
+        remedy = "convert the weights with save_pretrained, or choose a revision that has safetensors"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{name}: no *.safetensors in {path}, {held}; {remedy}")
+    _check_no_code(path, name)
+
+
+def _check_no_code(path: Path, name: str) -> None:
+    from transformers import CONFIG_MAPPING
+
+    try:
+        config = json.loads((path / "config.json").read_text())
+    except ValueError as error:
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{name}: config.json is not JSON: {error}; fetch it again") from error
+    if config.get("auto_map") and config.get("model_type") not in CONFIG_MAPPING:
+        code = ", ".join(sorted({str(each).split(".")[0] + ".py" for each in config["auto_map"].values()}))
+        remedy = "code from a repository is never run; choose a model that transformers knows by itself"
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{name}: it needs its own code ({code}); {remedy}")
 
 
 def _located(uri: str, reason: Reason) -> Path:
@@ -120,8 +171,10 @@ def _hub_dataset(dataset: Dataset) -> Path:
     patterns = [inside, f"{inside}/*"] if inside else DATA_FILES
     repository = f"{organisation}/{name}"
     root = _from_hub(
-        lambda: snapshot_download(repository, repo_type="dataset", allow_patterns=patterns),
-        f"dataset {dataset.name}: {dataset.uri}",
+        lambda: snapshot_download(
+            repository, repo_type="dataset", revision=dataset.revision or None, allow_patterns=patterns
+        ),
+        f"dataset {dataset.name}: {dataset.uri}" + (f" at revision {dataset.revision}" if dataset.revision else ""),
         Reason.DATASET_NOT_FOUND,
     )
     if not (root / inside).exists():

@@ -27,6 +27,10 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def text_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
 def files_in(directory: Path) -> list[Path]:
     """Every regular file below, sorted by its POSIX path; hidden files and folders are not content."""
     found = [path for path in directory.rglob("*") if path.is_file() and not _hidden(path.relative_to(directory))]

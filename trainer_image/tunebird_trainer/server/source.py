@@ -1,30 +1,26 @@
 """From a model's URI to the directory to load, whose digest is the one that was promised."""
 
-import json
 from pathlib import Path
 
+from tunebird_trainer import sources
 from tunebird_trainer.config import Model
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.sources import fetch_model, place
+from tunebird_trainer.sources import fetch_directory
 from tunebird_trainer.storage import directory_digest
-
-RECORD = "tunebird.json"  # an artifact's own record; not part of its digest
+from tunebird_trainer.stores import MANIFEST
 
 
 def directory(uri: str) -> Path:
-    """Raises Failure if the URI names nothing that can be read."""
+    """What lies at the address, fetched where it is not on a volume. Raises Failure if nothing can be read there."""
+    name, revision = uri, ""
     if uri.startswith("hf://"):
         name, _, revision = uri.partition("@")
-        return fetch_model(Model(name, revision))
-    path = place(uri)
-    if not path.is_dir():
-        raise Failure(Reason.MODEL_NOT_FOUND, f"{uri}: {path} is no directory; check the path and the volume")
-    return path
+    return fetch_directory(Model(name, revision, "", "model"))
 
 
 def verified(uri: str, path: Path, promised: str) -> str:
     """The digest found. Raises Failure unless it is the promised one; an empty promise accepts any."""
-    found = directory_digest(path, leave_out=[RECORD])
+    found = directory_digest(path, leave_out=[MANIFEST])
     if promised and promised != found:
         raise Failure(
             Reason.MODEL_MISMATCH,
@@ -36,14 +32,7 @@ def verified(uri: str, path: Path, promised: str) -> str:
 
 def merged_form(path: Path) -> Path:
     """Of an artifact with several forms, the directory to serve; a plain model directory is returned as it is."""
-    record = path / RECORD
-    if not record.is_file():
-        return _checked(path)
-    forms = json.loads(record.read_text(encoding="utf-8")).get("forms", {})
-    if "merged" not in forms:
-        remedy = "publish the form `merged` to serve it"
-        raise Failure(Reason.MODEL_NOT_FOUND, f"{path} has the forms {sorted(forms)}; {remedy}")
-    return _checked(path / forms["merged"]["path"])
+    return _checked(sources.merged_form(path))
 
 
 def _checked(path: Path) -> Path:

@@ -1,0 +1,119 @@
+"""Runs of several processes that are forked from one with the libraries loaded, on Gloo over loopback. Each can be told
+to die or to get SIGTERM; when one is gone the others are killed, as with their node."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from trainer import processes
+from trainer.processes import Death, Result
+
+processes._CONTEXT.set_forkserver_preload(
+    ["tunebird_trainer.run", "tunebird_trainer.artifact", "tunebird_trainer.trainer", "deepspeed"]
+)
+_TIMEOUT_SECONDS = 150
+
+
+@dataclass(frozen=True)
+class Fate:
+    """What happens to processes of a run, by rank."""
+
+    deaths: dict[int, Death] = field(default_factory=dict)
+    sigterm_at: dict[int, int] = field(default_factory=dict)  # at the n-th look at whether to stop
+    record: bool = False  # the rows of each batch, into rows-<rank>.json
+
+
+def run(config: dict[str, Any], home: Path, fate: Fate | None = None) -> list[Result]:
+    """One attempt; the result of each process by rank."""
+    fate = fate or Fate()
+    path = home / "config.json"
+    path.write_text(json.dumps(config))
+    port, size = _free_port(), config["distributed"]["processesPerNode"]
+    children = []
+    for rank in range(size):
+        (home / f"journal-{rank}.json").unlink(missing_ok=True)
+        environment = {
+            "RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_WORLD_SIZE": str(size),
+            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "GLOO_SOCKET_IFNAME": "lo",
+            "TUNEBIRD_GROUP": f"attempt-{config['job']['attempt']}", "TUNEBIRD_RENDEZVOUS_SECONDS": "60",
+            "TUNEBIRD_JOURNAL": str(home / f"journal-{rank}.json"),
+        }  # fmt: skip
+        child = processes._CONTEXT.Process(target=_main, args=(str(path), rank, environment, fate))
+        child.start()
+        children.append(child)
+    _join(children)
+    return [_result(child, home, rank) for rank, child in enumerate(children)]
+
+
+def logs(results: list[Result]) -> str:
+    return "\n".join(f"--- process {rank}, code {each.code}\n{each.log}" for rank, each in enumerate(results))
+
+
+def _join(children: list[Any]) -> None:
+    deadline = time.monotonic() + _TIMEOUT_SECONDS
+    while any(child.is_alive() for child in children):
+        time.sleep(0.02)
+        gone = any(not child.is_alive() and child.exitcode not in (0, 85) for child in children)
+        if gone or time.monotonic() > deadline:
+            for child in children:
+                child.join(timeout=3)  # those that notice say why
+                child.kill()
+                child.join()
+
+
+def _result(child: Any, home: Path, rank: int) -> Result:
+    journal = home / f"journal-{rank}.json"
+    told = json.loads(journal.read_text()) if journal.exists() else {}
+    return Result(child.exitcode or 0, told, (home / f"log-{rank}.txt").read_text())
+
+
+def _main(path: str, rank: int, environment: dict[str, str], fate: Fate) -> None:
+    os.environ.update(environment)
+    home = Path(path).parent
+    output = os.open(home / f"log-{rank}.txt", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(output, 1)
+    os.dup2(output, 2)
+    if rank in fate.deaths:
+        sys.addaudithook(processes._Reaper(fate.deaths[rank], home / f"changes-{rank}.txt"))
+    from tunebird_trainer import run as recipe
+
+    if rank in fate.sigterm_at:
+        recipe.Session.stop_requested = processes._impatient(recipe.Session.stop_requested, fate.sigterm_at[rank])
+    if fate.record:
+        _record(home / f"rows-{rank}.json")
+    code = recipe.main(path)
+    sys.stdout.flush()
+    os._exit(code)
+
+
+def _record(path: Path) -> None:
+    """Append the token ids of each row that this process trains on, by step; a resumed attempt appends too."""
+    from tunebird_trainer.trainer import Supervised
+
+    original = Supervised.training_step
+
+    def step(trainer: Any, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
+        rows = [[token for token, kept in zip(*each, strict=True) if kept]
+                for each in zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True)]  # fmt: skip
+        with path.open("a") as stream:
+            stream.write(json.dumps({"step": trainer.state.global_step + 1, "rows": rows}) + "\n")
+        return original(trainer, model, inputs, *rest, **more)
+
+    Supervised.training_step = step
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+KILLED = -signal.SIGKILL

@@ -34,7 +34,7 @@ def prepare(tmp_path, tokenizer, monkeypatch):
     monkeypatch.setenv("TUNEBIRD_CACHE", str(tmp_path / "cache"))
 
     def run(*lists, **changes):
-        raw = config(**{"validation__percent": 0, **changes})
+        raw = config(**{"validation__percent": 0, "checkpoint__uri": f"file://{tmp_path}/checkpoints", **changes})
         template = raw["datasets"][0]
         raw["datasets"] = []
         for number, rows in enumerate(lists):

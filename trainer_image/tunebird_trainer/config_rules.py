@@ -5,12 +5,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tunebird_trainer.config import Offload, Quantization
+from tunebird_trainer.config import Objective, Offload, OnTooLong, Quantization
+from tunebird_trainer.formats import Format
+from tunebird_trainer.suitable import mismatch
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 _SHARDED_OPTIMIZERS = ("adamw", "sgd")
+
+
+def data_errors(config: Config) -> list[str]:
+    """Names used twice, and formats or options that the objective has no use for."""
+    names = [dataset.name for dataset in config.datasets]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    errors = [f"datasets: the name {name!r} is used twice; give each its own" for name in twice]
+    objective = config.method.objective
+    for place, dataset in enumerate(config.datasets):
+        known = dataset.format not in ("auto", Format.UNPAIRED)
+        if known and (problem := mismatch(objective, Format(dataset.format))):
+            errors.append(f"datasets[{place}].format: {problem}")
+    if objective is Objective.DPO and config.preparation.on_too_long is OnTooLong.SPLIT:
+        remedy = "use Drop, Truncate or Fail"
+        errors.append(f"preparation.onTooLong: Split needs turns, and a preference has one answer; {remedy}")
+    return errors
 
 
 def distributed_errors(config: Config) -> list[str]:

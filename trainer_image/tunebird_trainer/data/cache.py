@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 _MANIFEST = "whole.json"  # of a finished directory: the digest of every file
-_MODULES = ("formats", "masks", "redaction", "rows", "templates")
-_LIBRARIES = ("datasets", "pyarrow", "tokenizers", "transformers")
+_MODULES = ("examples", "formats", "lengths", "masks", "redaction", "rows", "suitable", "templates", "turns")
+_LIBRARIES = ("datasets", "datasketch", "phonenumbers", "py3langid", "pyarrow", "tokenizers", "transformers")
 _PARTIAL = ".partial-"
 _STALE_SECONDS = 24 * 3600
 _POLL_SECONDS = 0.2

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunebird_trainer import masks
-from tunebird_trainer.config import OnInvalid, OnTooLong
+from tunebird_trainer import lengths
+from tunebird_trainer.config import Objective, OnInvalid
 from tunebird_trainer.data import tokens
-from tunebird_trainer.formats import InvalidRow
+from tunebird_trainer.examples import InvalidRow
+from tunebird_trainer.lengths import Fitted, TooLong
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     import datasets
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data.work import Conversation, Entry, Ledger, Work
+    from tunebird_trainer.data.work import Desk, Entry
+    from tunebird_trainer.examples import Example
+    from tunebird_trainer.masks import Template
 
-COLUMNS = ("input_ids", "labels")
+_SEQUENCE, _PAIR = ("input_ids", "labels"), ("prompt_ids", "chosen_ids", "rejected_ids")
+COLUMNS = {Objective.SFT: _SEQUENCE, Objective.CONTINUE: _SEQUENCE, Objective.DPO: _PAIR}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,52 +46,48 @@ class Encoded:
         return tokens.rows(self.ids, places)
 
 
-def encoded(
-    entries: list[Entry], work: Work, template: masks.Template, config: Config, ledger: Ledger, path: Path
-) -> Encoded:
+def encoded(entries: list[Entry], template: Template, desk: Desk, path: Path) -> Encoded:
     """Raises:
     Failure: InvalidDataset when a row may not be left out and has to be.
     """
-    writer, rows = tokens.Writer(path, COLUMNS), []
-    for entry, where, example in work.read(entries):
+    columns = COLUMNS[desk.config.method.objective]
+    writer, rows = tokens.Writer(path, columns), []
+    for entry, where, example in desk.work.read(entries):
         first = writer.rows
-        for sequence in _sequences(entry, where, example, template, config, ledger):
-            writer.add((sequence.input_ids, sequence.labels))
+        for each in _fitted(entry, where, example, template, desk).encoded:
+            writer.add(tuple(getattr(each, column) for column in columns))
         if writer.rows > first:
             rows.append(Row(entry.dataset, first, writer.rows - first))
     writer.close()
     return Encoded(tokens.opened(path), tuple(rows))
 
 
-def _sequences(
-    entry: Entry, where: str, example: Conversation, template: masks.Template, config: Config, ledger: Ledger
-) -> list[masks.Sequence]:
+def _fitted(entry: Entry, where: str, example: Example, template: Template, desk: Desk) -> Fitted:
+    name = desk.config.datasets[entry.dataset].name
     try:
-        whole = masks.sequences(example.messages, template, config.training.loss_on)
+        fit = lengths.fitted(example, template, desk.config)
+    except TooLong as error:
+        raise Failure(Reason.INVALID_DATASET, f"{where} {error}") from error
     except InvalidRow as error:
-        if config.preparation.on_invalid is OnInvalid.FAIL:
+        if desk.config.preparation.on_invalid is OnInvalid.FAIL:
             raise Failure(Reason.INVALID_DATASET, f"{where} {error}") from error
-        ledger.add(entry.dataset, "invalid", f"{where} {error}")
-        print(f"data: dropped {where} {error}", flush=True)
-        return []
-    fitting = [fit for sequence in whole if (fit := _fitted(sequence, where, config))]
-    ledger.add(entry.dataset, "too long", times=len(whole) - len(fitting))
-    return fitting
+        desk.ledger.add(entry.dataset, "invalid", f"{where} {error}")
+        desk.bad.add(name, where, "invalid", str(error))
+        return Fitted(())
+    if fit.too_long:
+        desk.bad.add(name, where, "tooLong", f"is above {desk.config.training.max_sequence_length} tokens")
+    for what in ("too_long", "truncated", "cut_answers", "split"):
+        desk.ledger.add(entry.dataset, what, times=getattr(fit, what))
+    return fit
 
 
-def _fitted(sequence: masks.Sequence, where: str, config: Config) -> masks.Sequence | None:
-    limit = config.training.max_sequence_length
-    if len(sequence.input_ids) <= limit:
-        return sequence
-    match config.preparation.on_too_long:
-        case OnTooLong.TRUNCATE:
-            cut = masks.truncated(sequence, limit)
-            return cut if cut.learns else None
-        case OnTooLong.DROP:
-            return None
-        case _:
-            raise Failure(
-                Reason.INVALID_DATASET,
-                f"{where} has {len(sequence.input_ids)} tokens, above maxSequenceLength {limit}; "
-                "raise it, shorten the row, or set preparation.onTooLong: Drop or Truncate",
-            )
+def alone(example: Example, template: Template, config: Config) -> list[tuple[list[int], ...]]:
+    """One example that is no row of the data."""
+    columns = COLUMNS[config.method.objective]
+    fit = lengths.fitted(example, template, config)
+    if not fit.encoded or fit.too_long or fit.truncated:
+        raise Failure(
+            Reason.INVALID_CONFIG,
+            "evaluation.canaries: a canary has more tokens than training.maxSequenceLength; raise it or plant none",
+        )
+    return [tuple(list(getattr(each, column)) for column in columns) for each in fit.encoded]

@@ -5,14 +5,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import formats, masks, storage
-from tunebird_trainer.data import cache, content, encoding, mixing, reading, splitting, tokens
-from tunebird_trainer.data.prepared import FACTS, Counts, Facts, Prepared
-from tunebird_trainer.data.work import Entry, Ledger, Work, draw
+from tunebird_trainer import bad_rows, masks, storage
+from tunebird_trainer import sources as places
+from tunebird_trainer.config import Objective
+from tunebird_trainer.data import (
+    cache,
+    canaries,
+    contamination,
+    content,
+    duplicates,
+    encoding,
+    mixing,
+    reading,
+    reporting,
+    splitting,
+    tokens,
+)
+from tunebird_trainer.data.intake import Intake
+from tunebird_trainer.data.prepared import FACTS, Canary, Facts, Prepared
+from tunebird_trainer.data.work import Desk, Entry, Ledger, Work, draw
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from tunebird_trainer.config import Config
@@ -27,83 +42,91 @@ def prepare(config: Config, tokenizer: Any) -> Prepared:
     Raises:
         Failure: InvalidDataset or DatasetNotFound, naming file and line.
     """
-    sources = reading.found(config)
-    place = cache.place(config, {source.dataset.name: source.digest for source in sources}, tokenizer)
-    return cache.loaded_or_made(place, lambda aside: _make(config, sources, masks.Template.of(tokenizer), aside))
+    sources, suites = reading.found(config), contamination.files(config)
+    inputs = {source.dataset.name: source.digest for source in sources} | contamination.digests(suites)
+
+    def make(aside: Path) -> None:
+        scratch = aside / ".work"
+        scratch.mkdir()
+        bad = bad_rows.BadRows(places.place(config.checkpoint.uri) / bad_rows.NAME)
+        desk = Desk(config, Work(scratch / "examples.jsonl"), Ledger(), bad)
+        try:
+            _made(desk, sources, suites, masks.Template.of(tokenizer), aside)
+        finally:
+            bad.close()
+            desk.work.close()
+        storage.discard(scratch)
+
+    return cache.loaded_or_made(cache.place(config, inputs, tokenizer), make)
 
 
-def summary(prepared: Prepared) -> list[str]:
-    """Lines for the log, one a dataset and one for the whole."""
-    lines = [_line(counts) for counts in prepared.counts]
-    total = f"{len(prepared.train)} sequences to train on, {len(prepared.validation)} held out"
-    learned = f"{prepared.tokens} tokens, {prepared.learned} of them in the loss"
-    return [*lines, f"data: {total}, {learned}, {prepared.digest[:19]}"]
-
-
-def _make(config: Config, sources: list[Source], template: masks.Template, aside: Path) -> None:
+def _made(desk: Desk, sources: list[Source], suites: dict[str, Path], template: masks.Template, aside: Path) -> None:
     """Fill a directory with the columns and the facts."""
-    scratch = aside / ".work"
-    scratch.mkdir()
-    work, ledger = Work(scratch / "examples.jsonl"), Ledger()
-    chosen = [reading.format_of(source) for source in sources]
+    config, ledger = desk.config, desk.ledger
+    formats = [reading.format_of(source, config) for source in sources]
 
-    seen: set[bytes] = set()
-    entries = [e for s, f in zip(sources, chosen, strict=True) for e in _read(s, f, config, work, ledger, seen)]
-    entries = _limited(entries, config, ledger)
+    intake = Intake(desk)
+    for source, chosen in zip(sources, formats, strict=True):
+        intake.take(source, chosen)  # read → check → redact → flag → exact duplicates
+    entries, near = _without_near_duplicates(intake.entries, desk)
+    entries = _limited(entries, desk)
+    entries, contaminated = contamination.without(entries, contamination.read(suites), desk)
     held_out, kept = splitting.split(entries, config.validation, config.training.seed)
-    train = encoding.encoded(kept, work, template, config, ledger, scratch / "train.arrow")
-    validation = encoding.encoded(held_out, work, template, config, ledger, scratch / "validation.arrow")
-    mixture = _mixed(train.rows, config, ledger)
+    train = encoding.encoded(kept, template, desk, aside / ".work" / "train.arrow")
+    validation = encoding.encoded(held_out, template, desk, aside / ".work" / "validation.arrow")
+    _check_ceilings(desk)
+    mixture = _mixed(train.rows, desk)
     if not mixture:
         told = ", ".join(f"{s.dataset.name} has {ledger.of('rows', s.number)} rows" for s in sources)
         raise Failure(Reason.INVALID_DATASET, f"no row is left to train on: {told}; add data or relax preparation")
+    planted = canaries.planted(config)
 
-    tally = _written(train.ordered(mixture), aside / "train.arrow")
-    seen = _written(validation.ordered(validation.rows), aside / "validation.arrow")
-    counts = tuple(_counts(source, format_, ledger) for source, format_ in zip(sources, chosen, strict=True))
+    tally = _written(_with_canaries(train, mixture, planted, template, config), aside / "train.arrow", config)
+    seen = _written(validation.ordered(validation.rows), aside / "validation.arrow", config)
+    for row in validation.rows:
+        ledger.add(row.dataset, "held_out")
+    counts = tuple(reporting.counts_of(source, chosen, desk) for source, chosen in zip(sources, formats, strict=True))
+    report = reporting.report(counts, intake.profiles, desk, tally) | {
+        "nearDuplicates": near,
+        "contamination": contaminated,
+        "canaries": {"planted": len(planted), "copies": sum(canary.copies for canary in planted)},
+        "blocks": _blocks_told(tally, config),
+    }
     digest = storage.digest_of({"train": tally.state.hexdigest(), "validation": seen.state.hexdigest()})
-    prompts = tuple(content.opening(example) for _, _, example in work.read((held_out or kept)[:_PROMPTS]))
-    Facts(counts, prompts, digest, tally.tokens, tally.learned, {}, ()).write(aside / FACTS)
-    work.close()
-    storage.discard(scratch)
+    prompts = tuple(content.opening(example) for _, _, example in desk.work.read((held_out or kept)[:_PROMPTS]))
+    facts = Facts(counts, tuple(filter(None, prompts)), digest, tally.tokens, tally.learned, report, planted)
+    facts.write(aside / FACTS)
 
 
-def _read(
-    source: Source, chosen: formats.Format, config: Config, work: Work, ledger: Ledger, seen: set[bytes]
-) -> list[Entry]:
-    """Read → check → redact → flag → drop exact duplicates, row by row, so that no text stays in memory."""
-    entries = []
-    for where, example in reading.checked(source, chosen, config, ledger):
-        key = content.key(example)
-        if key in seen:
-            ledger.add(source.number, "duplicates")
-            continue
-        seen.add(key)
-        if gap := formats.has_placeholder(example.messages):
-            ledger.add(source.number, "placeholders", f"{gap} in {where}")
-        group = content.group(example, config.validation.split_by, key)
-        entries.append(Entry(work.add(where, example), source.number, key, group))
-    if gaps := ledger.of("placeholders", source.number):
-        first = ledger.cases[source.number, "placeholders"][0]
-        told = f"{gaps} rows hold unfilled placeholders, such as {first}"
-        print(f"data: warning: {told}: the model will learn to write them", flush=True)
-    return entries
+def _without_near_duplicates(entries: list[Entry], desk: Desk) -> tuple[list[Entry], dict[str, Any] | None]:
+    threshold = desk.config.preparation.deduplicate.near
+    if threshold is None:
+        return entries, None
+    kept, pairs = duplicates.without_near(entries, threshold, desk)
+    return kept, {"threshold": threshold, "dropped": len(entries) - len(kept), "pairs": pairs}
 
 
-def _limited(entries: list[Entry], config: Config, ledger: Ledger) -> list[Entry]:
+def _limited(entries: list[Entry], desk: Desk) -> list[Entry]:
     """A seeded sample of each dataset that has a limit."""
     kept = []
-    for number, dataset in enumerate(config.datasets):
+    for number, dataset in enumerate(desk.config.datasets):
         own = [entry for entry in entries if entry.dataset == number]
         if dataset.limit is not None and dataset.limit < len(own):
-            ledger.add(number, "left out", times=len(own) - dataset.limit)
-            drawn = sorted(own, key=lambda entry: draw(entry.key, f"sample {config.training.seed}"))
+            desk.ledger.add(number, "left_out", times=len(own) - dataset.limit)
+            drawn = sorted(own, key=lambda entry: draw(entry.key, f"sample {desk.config.training.seed}"))
             own = sorted(drawn[: dataset.limit], key=lambda entry: entry.place)
         kept += own
     return kept
 
 
-def _mixed(rows: tuple[encoding.Row, ...], config: Config, ledger: Ledger) -> list[encoding.Row]:
+def _check_ceilings(desk: Desk) -> None:
+    numbers = range(len(desk.config.datasets))
+    totals = [sum(desk.ledger.of(what, number) for number in numbers) for what in ("rows", "invalid", "too_long")]
+    bad_rows.check_ceilings(desk.config.preparation, *totals)
+
+
+def _mixed(rows: tuple[encoding.Row, ...], desk: Desk) -> list[encoding.Row]:
+    config = desk.config
     by_dataset = [[row for row in rows if row.dataset == number] for number in range(len(config.datasets))]
     recipe = mixing.Recipe(
         tuple(dataset.weight for dataset in config.datasets), config.mixing, config.mixing_stop, config.training.seed
@@ -111,31 +134,45 @@ def _mixed(rows: tuple[encoding.Row, ...], config: Config, ledger: Ledger) -> li
     order = mixing.mixed(tuple(map(len, by_dataset)), recipe)
     for number, own in enumerate(by_dataset):
         taken = [row for dataset, row in order if dataset == number]
-        ledger.add(number, "trained", times=len(set(taken)))
-        ledger.add(number, "repeated", times=len(taken) - len(set(taken)))
-        ledger.add(number, "left out", times=len(own) - len(set(taken)))
+        desk.ledger.add(number, "trained", times=len(set(taken)))
+        desk.ledger.add(number, "repeated", times=len(taken) - len(set(taken)))
+        desk.ledger.add(number, "left_out", times=len(own) - len(set(taken)))
     return [by_dataset[dataset][row] for dataset, row in order]
 
 
-def _written(rows: Iterable[tuple[list[int], ...]], path: Path) -> tokens.Tally:
-    writer, tally = tokens.Writer(path, encoding.COLUMNS), tokens.Tally(encoding.COLUMNS)
-    for row in rows:
+def _with_canaries(
+    train: encoding.Encoded,
+    mixture: list[encoding.Row],
+    planted: tuple[Canary, ...],
+    template: masks.Template,
+    config: Config,
+) -> Iterator[tuple[list[int], ...]]:
+    """The training sequences in order, each canary before the rows drawn for it."""
+    due = canaries.places(planted, len(mixture), config.training.seed)
+    held = [encoding.alone(canaries.example(canary, config.method.objective), template, config) for canary in planted]
+    done = 0
+    for place, which in due:
+        yield from train.ordered(mixture[done:place])
+        yield from held[which]
+        done = place
+    yield from train.ordered(mixture[done:])
+
+
+def _written(rows: Iterable[tuple[list[int], ...]], path: Path, config: Config) -> tokens.Tally:
+    columns = encoding.COLUMNS[config.method.objective]
+    writer, tally = tokens.Writer(path, columns), tokens.Tally(columns)
+    for row in tokens.blocks(rows, _block_size(config)) if config.method.objective is Objective.CONTINUE else rows:
         writer.add(row)
         tally.add(row)
     writer.close()
     return tally
 
 
-def _counts(source: Source, chosen: formats.Format, ledger: Ledger) -> Counts:
-    dataset, number = source.dataset, source.number
-    happened = ("rows", "invalid", "duplicates", "left out", "too long", "placeholders", "trained", "repeated")
-    told = {what.replace(" ", "_"): ledger.of(what, number) for what in happened}
-    return Counts(dataset.name, dataset.uri, chosen, source.digest, dataset.license, revision=dataset.revision, **told)
+def _block_size(config: Config) -> int:
+    return config.method.continue_.block_size or config.training.max_sequence_length
 
 
-def _line(counts: Counts) -> str:
-    gone = {"invalid": counts.invalid, "duplicates": counts.duplicates, "near duplicates": counts.near_duplicates,
-            "unsafe": counts.unsafe, "contaminated": counts.contaminated, "left out": counts.left_out,
-            "too long": counts.too_long}  # fmt: skip
-    dropped = ", ".join(f"{number} {name}" for name, number in gone.items() if number) or "none dropped"
-    return f"data: {counts.name}: {counts.rows} {counts.format} rows from {counts.uri}, {dropped}"
+def _blocks_told(tally: tokens.Tally, config: Config) -> dict[str, int] | None:
+    if config.method.objective is not Objective.CONTINUE:
+        return None
+    return {"blocks": tally.sequences, "size": _block_size(config), "last": tally.lengths[-1]}

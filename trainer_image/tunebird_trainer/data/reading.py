@@ -6,20 +6,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunebird_trainer.config import OnInvalid
-from tunebird_trainer.data.work import Conversation
-from tunebird_trainer.formats import Format, InvalidRow, conversation, detected
+from tunebird_trainer import formats
+from tunebird_trainer.config import OnInvalid, SplitBy
+from tunebird_trainer.examples import InvalidRow
+from tunebird_trainer.formats import Format
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.rows import files_of, read
 from tunebird_trainer.sources import fetch_dataset
 from tunebird_trainer.storage import digest_of, file_digest
+from tunebird_trainer.suitable import mismatch
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tunebird_trainer.config import Config, Dataset
-    from tunebird_trainer.data.work import Ledger
+    from tunebird_trainer.data.work import Desk
+    from tunebird_trainer.examples import Example
+    from tunebird_trainer.rows import Row
 
 _LOOKED_AT = 100  # rows, to find the format
 
@@ -41,62 +45,68 @@ def found(config: Config) -> list[Source]:
     return [_found(number, dataset) for number, dataset in enumerate(config.datasets)]
 
 
-def format_of(source: Source) -> Format:
+def format_of(source: Source, config: Config) -> Format:
     """As configured, or as the first rows look.
 
     Raises:
-        Failure: InvalidDataset when no row looks like a known format.
+        Failure: InvalidDataset when no row looks like a known format, or the objective doesn't train on such rows.
     """
     dataset = source.dataset
-    if dataset.format != "auto":
-        return Format(dataset.format)
-    first = None
-    for number, row in enumerate(read(source.path, dataset.name)):
-        first = first or row
-        if chosen := detected(row.value):
-            print(f"data: {dataset.name}: found format {chosen} in {row.where}", flush=True)
-            return chosen
-        if number == _LOOKED_AT:
-            break
-    if first is None:
-        raise Failure(Reason.INVALID_DATASET, f"dataset {dataset.name}: {dataset.uri} has no rows")
-    keys = ", ".join(sorted(first.value)) if isinstance(first.value, dict) else type(first.value).__name__
-    known = "messages | prompt and completion | instruction and output | conversations"
-    raise Failure(
-        Reason.INVALID_DATASET,
-        f"dataset {dataset.name}: {first.where} has {keys}, none of {known}; convert the rows",
-    )
+    chosen = _detected(source) if dataset.format == "auto" else Format(dataset.format)
+    if problem := mismatch(config.method.objective, chosen):
+        raise Failure(Reason.INVALID_DATASET, f"dataset {dataset.name}: {problem}")
+    return chosen
 
 
-def checked(source: Source, chosen: Format, config: Config, ledger: Ledger) -> Iterator[tuple[str, Conversation]]:
+def checked(source: Source, chosen: Format, desk: Desk) -> Iterator[tuple[str, Example]]:
     """Every row that fits its format, with its place.
 
     Raises:
         Failure: InvalidDataset after the last row when some don't fit and none may.
     """
     for row in read(source.path, source.dataset.name):
-        ledger.add(source.number, "rows")
+        desk.ledger.add(source.number, "rows")
         try:
-            if row.error:
-                raise InvalidRow(row.error)
-            yield row.where, Conversation(conversation(row.value, chosen))
+            yield row.where, _example(row, chosen, desk.config)
         except InvalidRow as error:
-            ledger.add(source.number, "invalid", f"{row.where} {error}")
-    _judged(source, config, ledger)
-
-
-def _judged(source: Source, config: Config, ledger: Ledger) -> None:
-    invalid, rows = ledger.of("invalid", source.number), ledger.of("rows", source.number)
-    if not invalid:
-        return
-    told = (
-        f"dataset {source.dataset.name}: {invalid} of {rows} rows are invalid: {ledger.told('invalid', source.number)}"
-    )
-    if config.preparation.on_invalid is OnInvalid.FAIL:
+            desk.ledger.add(source.number, "invalid", f"{row.where} {error}")
+            desk.bad.add(source.dataset.name, row.where, "invalid", str(error))
+    invalid, rows = desk.ledger.of("invalid", source.number), desk.ledger.of("rows", source.number)
+    if invalid and desk.config.preparation.on_invalid is OnInvalid.FAIL:
+        told = f"{invalid} of {rows} rows are invalid: {desk.ledger.told('invalid', source.number)}"
         remedy = "correct them or set preparation.onInvalid: Drop"
-        raise Failure(Reason.INVALID_DATASET, f"{told}; {remedy}")
-    for case in ledger.cases[source.number, "invalid"]:
-        print(f"data: dropped {case}", flush=True)
+        raise Failure(Reason.INVALID_DATASET, f"dataset {source.dataset.name}: {told}; {remedy}")
+
+
+def _example(row: Row, chosen: Format, config: Config) -> Example:
+    if row.error:
+        raise InvalidRow(row.error)
+    example = formats.example(row.value, chosen)
+    if config.validation.percent and config.validation.split_by is SplitBy.USER and not example.user:
+        raise InvalidRow("has no user, which validation.splitBy: user needs; add the key user")
+    return example
+
+
+def _detected(source: Source) -> Format:
+    dataset, first = source.dataset, None
+    for number, row in enumerate(read(source.path, dataset.name)):
+        first = first or row
+        if chosen := formats.detected(row.value):
+            print(f"data: {dataset.name}: found format {chosen} in {row.where}", flush=True)
+            return chosen
+        if number == _LOOKED_AT:
+            break
+    if first is None:
+        raise Failure(Reason.INVALID_DATASET, f"dataset {dataset.name}: {dataset.uri} has no rows")
+    keys = ", ".join(sorted(map(str, first.value))) if isinstance(first.value, dict) else type(first.value).__name__
+    known = (
+        "messages | prompt and completion | instruction and output | conversations | chosen and rejected | "
+        "prompt, completion and label | text"
+    )
+    raise Failure(
+        Reason.INVALID_DATASET,
+        f"dataset {dataset.name}: {first.where} has {keys}, none of {known}; convert the rows",
+    )
 
 
 def _found(number: int, dataset: Dataset) -> Source:

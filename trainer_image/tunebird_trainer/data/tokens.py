@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
+from array import array
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tunebird_trainer.masks import Encoded
 
 _BATCH = 512  # rows
 _LEARNED = ("labels", "chosen_ids", "rejected_ids")
@@ -68,10 +67,6 @@ def rows(dataset: Dataset, order: Iterable[int]) -> Iterator[tuple[list[int], ..
         yield from zip(*dataset[batch].values(), strict=True)
 
 
-def columns_of(encoded: Encoded) -> tuple[str, ...]:
-    return tuple(each.name for each in dataclasses.fields(encoded))
-
-
 @dataclass(slots=True)
 class Tally:
     """Counts and hashes what is written, in order."""
@@ -81,14 +76,17 @@ class Tally:
     sequences: int = 0
     tokens: int = 0
     learned: int = 0
+    lengths: array[int] = field(default_factory=lambda: array("Q"))  # tokens of each sequence
 
     def add(self, row: tuple[list[int], ...]) -> None:
         self.sequences += 1
+        before = self.tokens
         for column, ids in zip(self.columns, row, strict=True):
             held = np.asarray(ids, dtype=np.int32)
             self.state.update(len(held).to_bytes(4, "little") + held.tobytes())
             self.tokens += len(ids) if column != "labels" else 0
             self.learned += int((held != masks.IGNORED).sum()) if column in _LEARNED else 0
+        self.lengths.append(self.tokens - before)
 
 
 def blocks(documents: Iterable[tuple[list[int], ...]], size: int) -> Iterator[tuple[list[int], ...]]:

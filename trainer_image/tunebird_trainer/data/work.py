@@ -7,29 +7,26 @@ import dataclasses
 import hashlib
 import json
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import formats
+from tunebird_trainer import examples
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tunebird_trainer.formats import Message
+    from tunebird_trainer.bad_rows import BadRows
+    from tunebird_trainer.config import Config
+    from tunebird_trainer.examples import Example
 
 _SHOWN = 5  # cases named in a message; all are counted
 _KIND = "\N{SYMBOL FOR SUBSTITUTE}kind"  # no row has such a key
 
 
 @dataclass(frozen=True, slots=True)
-class Conversation:
-    messages: tuple[Message, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
-    """One row that is still in: about 200 bytes."""
+    """One row that is still in: about 250 bytes."""
 
     place: int  # in the work file
     dataset: int
@@ -37,26 +34,36 @@ class Entry:
     group: bytes  # what is never on both sides of the split
 
 
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What every stage has at hand."""
+
+    config: Config
+    work: Work
+    ledger: Ledger
+    bad: BadRows
+
+
 class Work:
-    """Conversations on disk in the order in which they were read."""
+    """Examples on disk in the order in which they were read."""
 
     def __init__(self, path: Path) -> None:
         self._file = path.open("w+b")
         self._end = 0
 
-    def add(self, where: str, example: Conversation) -> int:
+    def add(self, where: str, example: Example) -> int:
         line = json.dumps([where, plain(example)], separators=(",", ":")).encode() + b"\n"
         place, self._end = self._end, self._end + len(line)
         self._file.seek(place)
         self._file.write(line)
         return place
 
-    def read(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str, Conversation]]:
+    def read(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str, Example]]:
         for entry in entries:
             where, example = self.at(entry.place)
             yield entry, where, example
 
-    def at(self, place: int) -> tuple[str, Conversation]:
+    def at(self, place: int) -> tuple[str, Example]:
         self._file.seek(place)
         where, written = json.loads(self._file.readline())
         return where, built(written)
@@ -80,30 +87,14 @@ class Ledger:
     def of(self, what: str, dataset: int) -> int:
         return self.counts[dataset, what]
 
-    def total(self, what: str) -> int:
-        return sum(number for (_, happened), number in self.counts.items() if happened == what)
+    def starting(self, prefix: str, dataset: int) -> dict[str, int]:
+        """The counts of one dataset whose names begin so, by what follows."""
+        found = {what: number for (each, what), number in self.counts.items() if each == dataset and number}
+        return {what.removeprefix(prefix): found[what] for what in sorted(found) if what.startswith(prefix)}
 
     def told(self, what: str, dataset: int) -> str:
         cases, number = self.cases.get((dataset, what), []), self.of(what, dataset)
         return "; ".join(cases) + (f"; and {number - len(cases)} more" if number > len(cases) else "")
-
-
-def mapped(value: Any, change: Any) -> Any:
-    """The example with every text in it changed: `change` takes and returns a string. Roles and names stay."""
-    match value:
-        case str():
-            return change(value)
-        case tuple() | list():
-            return type(value)(mapped(each, change) for each in value)
-        case dict():
-            return {key: mapped(each, change) for key, each in value.items()}
-    if not dataclasses.is_dataclass(value):
-        return value
-    texts = [each.name for each in dataclasses.fields(value) if each.name not in _NOT_TEXT]
-    return replace(value, **{name: mapped(getattr(value, name), change) for name in texts})
-
-
-_NOT_TEXT = {"role", "name", "user", "tools", "id", "tool_call_id"}
 
 
 def plain(value: Any) -> Any:
@@ -121,7 +112,7 @@ def built(value: Any) -> Any:
         return tuple(built(each) for each in value)
     if not isinstance(value, dict) or _KIND not in value:
         return value
-    kind = getattr(formats, value[_KIND], Conversation)
+    kind = getattr(examples, value[_KIND])
     return kind(**{name: built(each) for name, each in value.items() if name != _KIND})
 
 

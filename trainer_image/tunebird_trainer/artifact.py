@@ -18,17 +18,20 @@ from tunebird_trainer.config import Form, Tuning, as_json
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tunebird_trainer.checkpoints import Saved
     from tunebird_trainer.config import Config
     from tunebird_trainer.data import Prepared
+    from tunebird_trainer.evaluation import EvaluationReport
 
 MANIFEST = "tunebird.json"
 # How far the next-token distribution of the saved model may be from the trained one's, in nats a token (KL divergence).
 # bfloat16 keeps 8 bits of mantissa, float16 11, float32 24.
 _TOLERANCE = {torch.float32: 1e-5, torch.bfloat16: 5e-2, torch.float16: 5e-3}
 _SMOKE_TOKENS = 64
+_CHECKED = ".check-merged"  # the merged form where it is only checked and evaluated, not published
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,7 @@ class Run:
     environment: dict[str, str]
     data: Prepared
     saved: Saved
+    evaluate: Callable[[Path, Path], EvaluationReport]  # the model as served, and where failing cases go
 
 
 def existing(final: Path, config: Config, config_digest: str) -> dict[str, Any] | None:
@@ -97,8 +101,11 @@ def _written(run: Run, aside: Path) -> dict[str, Any]:
         checks = _write_lora(run, aside, tokenizer)
     else:
         checks = _write_full(run, aside, tokenizer)
+    served = aside / Form.MERGED if Form.MERGED in run.config.output.forms else aside / _CHECKED
+    report = run.evaluate(served, aside)
+    storage.discard(aside / _CHECKED)
     forms = {form: _form(aside / form) for form in run.config.output.forms}
-    facts = _facts(run, checks)
+    facts = {**_facts(run, checks), "gatesPassed": report.gates_passed, "evaluation": report.manifest()}
     (aside / "README.md").write_text(card(run.config, facts, run.data))
     digests = storage.file_digests(aside)
     manifest = {**facts, "digest": storage.digest_of(digests), "forms": forms}
@@ -115,10 +122,8 @@ def _write_lora(run: Run, aside: Path, tokenizer: Any) -> dict[str, Any]:
     if Form.ADAPTER in run.config.output.forms:
         _save_adapter(run, tuned, tokenizer, aside / Form.ADAPTER)
     merged = tuned.merge_and_unload(safe_merge=True).to(stored)
-    target = aside / Form.MERGED if Form.MERGED in run.config.output.forms else aside / ".check-merged"
+    target = aside / Form.MERGED if Form.MERGED in run.config.output.forms else aside / _CHECKED
     checks["mergedDivergence"] = _save_merged(merged, tokenizer, run, target, expected)
-    if Form.MERGED not in run.config.output.forms:
-        storage.discard(target)
     return checks
 
 

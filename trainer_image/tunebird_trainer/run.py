@@ -39,7 +39,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     """Train and publish; returns the artifact's manifest."""
     from transformers import set_seed
 
-    from tunebird_trainer import artifact, data
+    from tunebird_trainer import artifact, data, evaluation
     from tunebird_trainer.checkpoints import Checkpoints, Fingerprint
 
     print(json.dumps({"config": configs.as_json(config)}), flush=True)
@@ -52,6 +52,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     storage.check_writable(root, "checkpoint directory")
 
     session.enter("load")
+    evaluation.preflight(config)
     set_seed(config.training.seed)
     base = sources.fetch_model(config.model)
     base_digest = config.model.digest or storage.directory_digest(base)
@@ -67,9 +68,19 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     saved = trained(Setting(config, base, tokenizer, prepared, checkpoints), session)
     deepspeed.release(config)
 
+    if not session.first:
+        return {}
     session.enter("save")
-    made = artifact.Run(config, base, base_digest, config_digest, code, environment.versions(), prepared, saved)
-    return artifact.publish(made, final) if session.first else {}
+
+    def evaluate(model: Path, out: Path) -> evaluation.EvaluationReport:
+        session.enter("evaluate")
+        report = evaluation.evaluate(config, session, model, base, prepared, out)
+        session.enter("save")
+        return report
+
+    versions = environment.versions()
+    made = artifact.Run(config, base, base_digest, config_digest, code, versions, prepared, saved, evaluate)
+    return artifact.publish(made, final)
 
 
 def trained(setting: Setting, session: Session) -> Saved:
@@ -259,7 +270,7 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def main(path: str) -> ExitCode:
     """Run the config at `path`; every end, good or bad, becomes an exit code and an entry in the journal."""
-    from tunebird_trainer import artifact
+    from tunebird_trainer import artifact, evaluation
 
     config = config_file.load(Path(path))
     if int(os.environ.get("RANK", "0")):
@@ -277,9 +288,14 @@ def main(path: str) -> ExitCode:
     if not session.first:
         return ExitCode.DONE
     print(f"done: {config.output.uri} {manifest['digest']}", flush=True)
+    told = manifest["evaluation"]
+    failure = evaluation.failure_of(told)
+    reason, message = Reason.COMPLETED, f"published {config.output.uri}"
+    if failure:
+        reason, message = failure.reason, failure.message
     return session.finish(
-        Reason.COMPLETED, f"published {config.output.uri}", phase="done", step=manifest["steps"], of=manifest["steps"],
-        artifact=artifact.summary(manifest, config.output.uri),
+        reason, message, phase="evaluate" if failure else "done", step=manifest["steps"], of=manifest["steps"],
+        artifact=artifact.summary(manifest, config.output.uri), evaluation=evaluation.entries_of(told) or None,
     )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from tunebird_checks.chat import Target
 from tunebird_trainer import sources, storage
 from tunebird_trainer.evaluation import evaluating, rules, scores
 from tunebird_trainer.evaluation.evaluating import Plan, Subject
+from tunebird_trainer.evaluation.report import failure_of
 from tunebird_trainer.outcome import ExitCode, Failure, Reason
 from tunebird_trainer.server import source
 
@@ -22,17 +23,17 @@ if TYPE_CHECKING:
 RESULT = "evaluation.json"
 
 
-def main(config: Config, endpoint: str = "") -> int:
+def main(config: Config, endpoint: str | None = None) -> int:
     """Prints the table, writes evaluation.json here, and returns the exit code: 7 where a gate does not pass."""
     try:
-        found = _report(config, endpoint)
+        found = _report(config, endpoint or "")
     except Failure as failure:
         print(f"evaluation: {failure.reason}: {failure.message}", flush=True)
         return failure.exit_code
     Path(RESULT).write_text(json.dumps(found.manifest(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(found.table(), flush=True)
     print(f"evaluation: {found.status}; written to {RESULT}", flush=True)
-    failure = found.failure()
+    failure = failure_of(found.manifest())
     return failure.exit_code if failure else ExitCode.DONE
 
 

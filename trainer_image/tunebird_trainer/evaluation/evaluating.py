@@ -16,7 +16,7 @@ from tunebird_checks import results as running
 from tunebird_checks.chat import Generation, Target
 from tunebird_checks.metrics import Measure, differences, measures
 from tunebird_checks.results import Results
-from tunebird_trainer import storage
+from tunebird_trainer import heartbeat, storage
 from tunebird_trainer.evaluation import gates, harness, rules, scores, suites, training_data
 from tunebird_trainer.evaluation.report import CONFIDENCE, EvaluationReport, Line
 from tunebird_trainer.outcome import Failure, Reason
@@ -253,6 +253,7 @@ def _write_failing(plan: Plan, found: Found, directory: Path) -> None:
 
 def _interruptible(session: Session) -> Callable[[], None]:
     def between() -> None:
+        heartbeat.pulse.beat(heartbeat.Phase.EVALUATE)
         if session.stop_requested():
             raise Failure(Reason.PREEMPTED, "stopped by SIGTERM during the evaluation; training is not repeated")
 

@@ -63,39 +63,28 @@ class EvaluationReport:
     def gates_passed(self) -> bool:
         return self.status is Status.PASSED
 
-    def failure(self) -> Failure | None:
-        """Why the run must not count as good; raised after the artifact is published with `gatesPassed: false`."""
-        match self.status:
-            case Status.GATE_FAILED:
-                said = [gate.reason for gate in self.gates if gate.verdict is Verdict.FAILED]
-                remedy = "the failing cases are in the artifact's evaluation folder"
-                return Failure(Reason.GATE_FAILED, f"{_first(said)}; {remedy}")
-            case Status.INCONCLUSIVE:
-                said = [*self.troubles, *(g.reason for g in self.gates if g.verdict is Verdict.INCONCLUSIVE)]
-                return Failure(Reason.EVALUATION_INCONCLUSIVE, f"the gates could not be decided: {_first(said)}")
-        return None
-
     def manifest(self) -> dict[str, Any]:
-        """`evaluation` in tunebird.json: status, gatesPassed, suites, metrics (value, low, high, n, unknown and, where
-        compared, base and change), gates, doubts."""
+        """`evaluation` in tunebird.json: status, message, suites, metrics (value, low, high, n, unknown and, where
+        compared, base and change), gates, doubts, troubles."""
         return {
-            "status": self.status, "gatesPassed": self.gates_passed, "confidence": CONFIDENCE,
+            "status": self.status, "message": self._message(), "confidence": CONFIDENCE,
             "suites": dict(self.suites), "metrics": {line.metric: _line(line) for line in self.lines},
             "gates": [{**gate.entry(), "verdict": gate.verdict, "reason": gate.reason} for gate in self.gates],
             "doubts": list(self.doubts), "troubles": list(self.troubles),
         }  # fmt: skip
 
-    def entries(self) -> list[dict[str, Any]]:
-        """`evaluation` in the termination message, at most 2 KB: gates first, those that did not pass before others,
-        then metrics without a limit as room is left."""
-        gates = sorted(self.gates, key=lambda gate: gate.verdict is Verdict.PASSED)
-        gated = {gate.gate.metric for gate in gates}
-        rest = [{"metric": line.metric, **_ends(line.found)} for line in self.lines if line.metric not in gated]
-        kept: list[dict[str, Any]] = []
-        for entry in [*(gate.entry() for gate in gates), *rest]:
-            if len(json.dumps([*kept, entry], separators=(",", ":")).encode()) <= MESSAGE_BYTES:
-                kept.append(entry)
-        return kept
+    def _message(self) -> str:
+        match self.status:
+            case Status.GATE_FAILED:
+                said = _first([gate.reason for gate in self.gates if gate.verdict is Verdict.FAILED])
+                return f"{said}; the failing cases are in the artifact's folder evaluation"
+            case Status.INCONCLUSIVE:
+                undecided = [gate.reason for gate in self.gates if gate.verdict is Verdict.INCONCLUSIVE]
+                return f"the gates could not be decided: {_first([*self.troubles, *undecided])}"
+            case Status.PASSED:
+                return f"{len(self.gates)} gates passed"
+            case Status.UNGATED:
+                return "no gates were asked for"
 
     def table(self) -> str:
         """For people: this model, the base, the change, and the gates."""
@@ -106,6 +95,32 @@ class EvaluationReport:
             rows += [("  change", line.change)] if line.change else []
         said = [f"{gate.verdict}: {gate.reason}" for gate in self.gates]
         return "\n".join([table(rows, CONFIDENCE), *said, *self.troubles])
+
+
+def failure_of(told: dict[str, Any]) -> Failure | None:
+    """Why a published artifact must not count as good, from `evaluation` of its manifest."""
+    reasons = {Status.GATE_FAILED: Reason.GATE_FAILED, Status.INCONCLUSIVE: Reason.EVALUATION_INCONCLUSIVE}
+    reason = reasons.get(Status(told["status"]))
+    return Failure(reason, told["message"]) if reason else None
+
+
+def entries_of(told: dict[str, Any]) -> list[dict[str, Any]]:
+    """`evaluation` in the termination message, at most 2 KB: gates first, those that did not pass before others, then
+    metrics without a gate as room is left."""
+    gates = sorted(told["gates"], key=lambda gate: gate["passed"])
+    gated = {gate["metric"] for gate in gates}
+    kept: list[dict[str, Any]] = []
+    for gate in gates:
+        kept = _with(kept, {key: value for key, value in gate.items() if key not in ("verdict", "reason")})
+    for metric, found in told["metrics"].items():
+        if metric not in gated:
+            kept = _with(kept, {"metric": metric, **{end: found[end] for end in ("value", "low", "high")}})
+    return kept
+
+
+def _with(kept: list[dict[str, Any]], entry: dict[str, Any]) -> list[dict[str, Any]]:
+    longer = [*kept, entry]
+    return longer if len(json.dumps(longer, separators=(",", ":")).encode()) <= MESSAGE_BYTES else kept
 
 
 def _line(line: Line) -> dict[str, Any]:

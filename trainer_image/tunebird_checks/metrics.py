@@ -129,7 +129,7 @@ def differences(new: Measure, old: Measure, confidence: float) -> Interval:
 
 
 def measures(suite: Suite, results: Results, leaks: Callable[[str], set[str]] | None = None) -> dict[str, Measure]:
-    """Every metric that the suite has cases for. `leaks` names the kinds of personal data in a text."""
+    """Every metric that the suite has cases for. `leaks` finds the personal data in a text."""
     values = _values(leaks)
     found = {name: _by_case(suite, results.results, name, values[name]) for name in values}
     made = {name: Measure(METRICS[name], each) for name, each in found.items() if each}

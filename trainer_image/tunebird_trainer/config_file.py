@@ -40,7 +40,6 @@ LIMITS = (
         lambda c: next((d.format for d in c.datasets if d.format == "unpaired"), None),
         "use preference with objective dpo, or one of the formats of conversations with sft",
     ),
-    Limit("evaluation.canaries", lambda c: c.evaluation.canaries or None, "use 0"),
 )
 
 

@@ -42,8 +42,9 @@ class Suites:
 
 
 def files(config: Config) -> dict[str, Path]:
-    """Each suite's file. Raises: Failure, DatasetNotFound."""
-    return {suite.name: sources.fetch_dataset(_as_dataset(suite)) for suite in config.evaluation.suites}
+    """Each suite's file; tasks of a harness have none. Raises: Failure, DatasetNotFound."""
+    suites = [suite for suite in config.evaluation.suites if not suite.uri.startswith("lm-eval://")]
+    return {suite.name: sources.fetch_dataset(_as_dataset(suite)) for suite in suites}
 
 
 def digests(found: dict[str, Path]) -> dict[str, str]:

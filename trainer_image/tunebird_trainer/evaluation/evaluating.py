@@ -16,7 +16,7 @@ from tunebird_checks import results as running
 from tunebird_checks.chat import Generation, Target
 from tunebird_checks.metrics import Measure, differences, measures
 from tunebird_checks.results import Results
-from tunebird_trainer import heartbeat, storage
+from tunebird_trainer import heartbeat, redaction, storage
 from tunebird_trainer.evaluation import gates, harness, rules, scores, suites, training_data
 from tunebird_trainer.evaluation.report import CONFIDENCE, EvaluationReport, Line
 from tunebird_trainer.outcome import Failure, Reason
@@ -99,11 +99,13 @@ def preflight(config: Config) -> dict[str, tunebird_checks.Suite]:
 def evaluate(
     config: Config, session: Session, model_dir: Path, base_dir: Path, prepared: Prepared | None, out_dir: Path
 ) -> EvaluationReport:
-    """Evaluate the model in the form that will be served. Failing cases go to `out_dir`/evaluation/SUITE.jsonl.
+    """Evaluate the model in the form that will be served, if anything is asked. Failing cases go to `out_dir`/evaluation/SUITE.jsonl.
 
     Raises:
         Failure: Preempted between two batches after SIGTERM, or what `preflight` raises.
     """
+    if not _asks_anything(config) and not config.evaluation.canaries:
+        return EvaluationReport((), (), {})
     plan = Plan(config, preflight(config), scores.Scores.of(config), _interruptible(session), prepared)
     mine = Subject("model", storage.directory_digest(model_dir), model_dir)
     base = Subject("base", config.model.digest or storage.directory_digest(base_dir), base_dir)
@@ -135,7 +137,7 @@ def asked(plan: Plan, subject: Subject) -> Found:
     found = {
         f"{name}.{metric}": measure
         for name, each in results.items()
-        for metric, measure in measures(plan.files[name], each, _leaks()).items()
+        for metric, measure in measures(plan.files[name], each, _personal).items()
     }
     if subject.directory is not None:
         for suite in plan.config.evaluation.suites:
@@ -260,8 +262,9 @@ def _interruptible(session: Session) -> Callable[[], None]:
     return between
 
 
-def _leaks() -> Callable[[str], set[str]] | None:
-    return None
+def _personal(text: str) -> set[str]:
+    """The personal data and secrets in a text, as they are written there."""
+    return {text[hit.start : hit.end] for hit in redaction.hits(text)}
 
 
 def _device() -> str:

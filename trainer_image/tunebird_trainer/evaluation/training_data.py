@@ -121,6 +121,7 @@ def _exposed(canary: Canary, loaded: Loaded, seed: int, *, chat: bool) -> float:
     secrets = ["".join(draw.choices(canary.alphabet, k=len(canary.secret))) for _ in range(_OTHERS)]
     turns = [{"role": "user", "content": canary.prompt}]
     prompt = in_process.chat_prompt(turns, (), loaded) if chat else in_process.tokens(canary.prompt, loaded)
-    texts = [canary.answer, *(canary.answer.replace(canary.secret, secret) for secret in secrets)]
+    planted = canary.answer if chat else f" {canary.answer}"
+    texts = [planted, *(planted.replace(canary.secret, secret) for secret in secrets)]
     ours, *others = in_process.likelihoods_of(loaded, prompt, [in_process.tokens(text, loaded) for text in texts])
     return exposure(ours, others)

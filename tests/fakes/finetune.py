@@ -123,9 +123,9 @@ class World:
     def jobs(self) -> list[Body]:
         return self.kube.all(JOB)
 
-    def pod(self, attempt: int = 1, **status: Any) -> Body:
-        """The pod of an attempt, made from the Job's own template, in a state."""
-        existing = self.kube.find(POD, f"{self.key.name}-{attempt}-x")
+    def pod(self, attempt: int = 1, rank: str = "x", **status: Any) -> Body:
+        """A pod of an attempt, made from the Job's own template, in a state."""
+        existing = self.kube.find(POD, f"{self.key.name}-{attempt}-{rank}")
         if existing is not None:
             return self.kube.put({**existing, "status": status or {"phase": "Pending"}})
         job = self.kube.objects[Ref(JOB, "default", f"{self.key.name}-{attempt}")]
@@ -135,7 +135,7 @@ class World:
                 "apiVersion": "v1",
                 "kind": "Pod",
                 "metadata": {
-                    "name": f"{self.key.name}-{attempt}-x",
+                    "name": f"{self.key.name}-{attempt}-{rank}",
                     "namespace": "default",
                     "labels": template["metadata"]["labels"],
                     "ownerReferences": [
@@ -146,24 +146,33 @@ class World:
             }
         )
 
-    def runs(self, attempt: int = 1) -> None:
+    def runs(self, attempt: int = 1, rank: str = "x") -> None:
         state = {"running": {"startedAt": timestamp(self.clock())}}
-        self.pod(attempt, phase="Running", containerStatuses=[{"name": "trainer", "state": state}])
+        self.pod(attempt, rank, phase="Running", containerStatuses=[{"name": "trainer", "state": state}])
 
     def exits(self, code: int, attempt: int = 1, *, deleting: bool = False, **told: Any) -> None:
         """The trainer ends: with its termination message, and its Job as Kubernetes has it afterwards."""
+        pod = self.rank_exits("x", code, attempt, **told)
+        if deleting:
+            self.kube.patch(
+                Ref(POD, "default", pod["metadata"]["name"]),
+                {
+                    "metadata": {
+                        "deletionTimestamp": timestamp(self.clock()),
+                        "finalizers": ["batch.kubernetes.io/job-tracking"],
+                    }
+                },
+            )
+        self.ends(attempt, "Failed" if code else "Complete")
+
+    def rank_exits(self, rank: str, code: int, attempt: int = 1, **told: Any) -> Body:
+        """One pod of an attempt ends."""
         now = timestamp(self.clock())
         message = json.dumps({"v": 1, "attempt": attempt, "exitCode": code, **told}) if told else ""
         ended = {"exitCode": code, "reason": "Error" if code else "Completed", "message": message}
         state = {"terminated": {**ended, "startedAt": now, "finishedAt": now}}
         phase = "Failed" if code else "Succeeded"
-        pod = self.pod(attempt, phase=phase, containerStatuses=[{"name": "trainer", "state": state}])
-        if deleting:
-            self.kube.patch(
-                Ref(POD, "default", pod["metadata"]["name"]),
-                {"metadata": {"deletionTimestamp": now, "finalizers": ["batch.kubernetes.io/job-tracking"]}},
-            )
-        self.ends(attempt, "Failed" if code else "Complete")
+        return self.pod(attempt, rank, phase=phase, containerStatuses=[{"name": "trainer", "state": state}])
 
     def ends(self, attempt: int, condition: str) -> None:
         """The Job controller's verdict, if the Job is still there."""

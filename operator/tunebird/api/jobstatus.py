@@ -96,8 +96,12 @@ class GateResult(Model):
     value: Figure = Field("", description="Point estimate.")
     low: Figure = Field("", description="Lower end of the interval.")
     high: Figure = Field("", description="Upper end of the interval.")
-    limit: Figure = Field("", description="What the gate asked for.")
-    passed: bool = Field(False, description="Whether the unfavourable end holds.")
+    limit: Figure = Field("", description="What the gate asked for; empty where no gate asks for this metric.")
+    bound: Word = Field("", description="minimum, maximum, or the kind of regression that the limit is of.")
+    compare_to: Uri = Field("", description="Artifact that a regression is measured against, if not the base.")
+    passed: bool | None = Field(
+        None, description="Whether the interval's unfavourable end holds; absent where there is no gate."
+    )
 
 
 class ReferenceStatus(Model):
@@ -173,7 +177,7 @@ class FineTuneJobStatus(Model):
     attempts: tuple[AttemptStatus, ...] = Field((), max_length=10, description="The newest ten runs, oldest first.")
     progress: JobProgress | None = Field(None, description="How far the training is.")
     data: DataStatus | None = Field(None, description="What the data turned out to be.")
-    evaluation: tuple[GateResult, ...] = Field((), max_length=32, description="Metrics and gates.")
+    evaluation: tuple[GateResult, ...] = Field((), max_length=64, description="Metrics and gates.")
     artifact: Artifact | None = Field(None, description="The result.")
     cost: Cost | None = Field(None, description="What the job has used.")
     consumed_verbs: tuple[ConsumedVerb, ...] = Field((), max_length=10, description="Verbs that were acted on.")

@@ -84,6 +84,19 @@ def _clean(text: str) -> str:
     return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
+class GateTold(Told):
+    """One metric of the evaluation; `passed` and `limit` where a gate asks for it."""
+
+    metric: str = Field(min_length=1, max_length=128)
+    value: Finite | None = None
+    low: Finite | None = None
+    high: Finite | None = None
+    limit: Finite | None = None
+    bound: str = Field("", max_length=64)
+    compare_to: str = Field("", max_length=1024)
+    passed: bool | None = None
+
+
 class Termination(Told):
     """The termination message: at most 4096 bytes of JSON in the container's status."""
 
@@ -100,3 +113,4 @@ class Termination(Told):
     peak_bytes: int | None = Field(None, ge=0)
     artifact: ArtifactResult | None = None
     metrics: dict[str, Finite | None] = Field(default_factory=dict, max_length=64)
+    evaluation: tuple[GateTold, ...] = Field((), max_length=64)

@@ -5,21 +5,20 @@ Attempts follow each other, never side by side: the next one starts when nothing
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
-from tunebird.api.jobstatus import Artifact
+from tunebird.finetune.endings import EVALUATED, PASSED, UNGATED, Ending, conclusive, ending
 from tunebird.finetune.progress import noted_progress
-from tunebird.finetune.reasons import REASONS, SIGNALS, Exit, Then, Why, why_exited
+from tunebird.finetune.reasons import REASONS, Then, Why
 from tunebird.finetune.state import (
+    STOPPING,
     Attempt,
     Decision,
     Happening,
-    JobSeen,
     Observed,
     Outcome,
-    PodSeen,
     Record,
     Start,
     Stop,
@@ -30,7 +29,6 @@ BACKOFF_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 300.0
 STUCK_SECONDS = 60.0
 SLOW_SECONDS = 10.0
-STOPPING = "Suspended"  # the reason of a live attempt that is being stopped, saved before its Job is deleted
 
 
 def decide(seen: Observed) -> Decision:
@@ -55,24 +53,13 @@ def _refused(seen: Observed, record: Record) -> Decision:
 # --- while an attempt is live -----------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
-class _Ending:
-    """How an attempt ended; `why` is None for success."""
-
-    why: Why | None
-    end: datetime
-    exit_code: int | None = None
-    artifact: Artifact | None = None
-    checkpoint: str = ""
-
-
 def _during(seen: Observed, record: Record, live: Attempt) -> Decision:
-    ending = _ending(seen, live)
+    ended = ending(seen, live)
     overdue = _overdue(seen, record)
-    if overdue is not None and not _conclusive(ending):
-        ending = _Ending(overdue, seen.now)
-    if ending is not None:
-        return _ended(seen, record, live, ending)
+    if overdue is not None and not conclusive(ended):
+        ended = Ending(overdue, seen.now)
+    if ended is not None:
+        return _ended(seen, record, live, ended)
     noted, news, wait = _noted(seen, record, live)
     if seen.intent.suspend:
         noted = noted.with_attempt(replace(noted.attempts[-1], reason=STOPPING))
@@ -83,80 +70,19 @@ def _during(seen: Observed, record: Record, live: Attempt) -> Decision:
     )
 
 
-def _conclusive(ending: _Ending | None) -> bool:
-    """Whether the trainer came to an end of its own, which a deadline doesn't change any more."""
-    return ending is not None and (ending.why is None or ending.why.then is Then.FAIL)
-
-
-def _ending(seen: Observed, live: Attempt) -> _Ending | None:
-    if seen.rejected is not None:
-        return _Ending(seen.rejected, seen.now)
-    pods = seen.pods_of(live)
-    for pod in pods:
-        ending = _pod_ending(seen, live, pod)
-        if ending is not None:
-            return ending
-    if any(not pod.terminal for pod in pods):
-        return None
-    return _lost(seen, live)
-
-
-def _pod_ending(seen: Observed, live: Attempt, pod: PodSeen) -> _Ending | None:
-    end = pod.ended or seen.now
-    if pod.exited is not None:
-        why = _why_pod_exited(live, pod, pod.exited)
-        return _Ending(why, end, pod.exited.code, pod.artifact, pod.checkpoint)
-    if pod.phase == "Failed":
-        return _Ending(pod.disrupted or pod.failed or Why("PodDeleted", f"pod {pod.name} failed"), end)
-    if pod.waiting is not None and pod.waiting.then is Then.FAIL:
-        return _Ending(pod.waiting, seen.now)
-    return None
-
-
-def _why_pod_exited(live: Attempt, pod: PodSeen, exited: Exit) -> Why | None:
-    if exited.code == 0:
-        return None if pod.artifact is not None else Why("NoArtifact", exited.message)
-    stopped = exited.code == 85 or exited.code in SIGNALS
-    if stopped and pod.disrupted is not None:
-        return pod.disrupted
-    if stopped and live.reason == STOPPING:
-        return Why("Suspended", exited.message)
-    if exited.code in SIGNALS and pod.deleting and exited.reason != "OOMKilled":
-        return Why("PodDeleted", f"pod {pod.name} was deleted")
-    return why_exited(exited)
-
-
-def _lost(seen: Observed, live: Attempt) -> _Ending | None:
-    """An attempt whose pods left no word: by its Job, if that is there."""
-    job = seen.job(live)
-    if job is not None:
-        return _lost_pod(seen, job)
-    if live.reason == STOPPING:
-        return _Ending(Why("Suspended", ""), seen.now)
-    if live.job_uid:
-        return _Ending(Why("JobDeleted", f"Job {seen.name}-{live.number} was deleted"), seen.now)
-    return None
-
-
-def _lost_pod(seen: Observed, job: JobSeen) -> _Ending | None:
-    if not job.ours or not job.finished:
-        return None
-    message = job.message if job.finished == "Failed" else ""
-    return _Ending(Why("PodDeleted", f"the pod of Job {job.name} is gone: {message or 'it left no result'}"), seen.now)
-
-
-def _ended(seen: Observed, record: Record, live: Attempt, ending: _Ending) -> Decision:
+def _ended(seen: Observed, record: Record, live: Attempt, ended: Ending) -> Decision:
     """The attempt is closed; whether another follows or the job fails is seen between attempts."""
-    checkpoint = ending.checkpoint or live.checkpoint
-    closed = replace(live, end=ending.end, exit_code=ending.exit_code, checkpoint=checkpoint)
-    if ending.why is None:
-        return _succeeded(seen, record, closed, ending.artifact)
-    why = ending.why
+    checkpoint = ended.checkpoint or live.checkpoint
+    closed = replace(live, end=ended.end, exit_code=ended.exit_code, checkpoint=checkpoint)
+    if ended.why is None:
+        return _succeeded(seen, record, closed, ended)
+    why, record = ended.why, _graded(record, ended, ended.why.reason)
     closed = replace(closed, reason=why.reason, message=why.sentence)
     told = f"Attempt {live.number}: {why.reason}: {why.sentence}"
     match why.then:
         case Then.FAIL | Then.WAIT:
-            return Decision(record.with_attempt(closed), (), (Happening("AttemptFailed", told, warning=True),))
+            name = why.reason if why.reason in EVALUATED else "AttemptFailed"
+            return Decision(record.with_attempt(closed), (), (Happening(name, told, warning=True),))
         case Then.RETRY_FREE:
             return Decision(record.with_attempt(closed), (), (Happening("AttemptStopped", told),))
         case Then.RETRY:
@@ -174,11 +100,21 @@ def _counted(seen: Observed, record: Record, closed: Attempt) -> Record:
     return record.with_attempt(replace(closed, message=f"{closed.message}{times}"))
 
 
-def _succeeded(seen: Observed, record: Record, closed: Attempt, artifact: Artifact | None) -> Decision:
-    assert artifact is not None  # an exit without one is NoArtifact
-    outcome = Outcome(True, "Ungated", f"Artifact {artifact.digest[:19]} is at {artifact.uri}; no gates were asked for")
-    done = record.with_attempt(replace(closed, reason="Succeeded", message=""))
-    after = replace(done, outcome=outcome, artifact=artifact, completion_time=seen.now)
+def _graded(record: Record, ended: Ending, reason: str) -> Record:
+    """With what the evaluation found, and the artifact that it was about, if the run came that far."""
+    if ended.artifact is None:
+        return replace(record, evaluation=ended.evaluation or record.evaluation)
+    graded = ended.artifact.model_copy(update={"gates_passed": reason == PASSED, "gates_reason": reason})
+    return replace(record, evaluation=ended.evaluation, artifact=graded)
+
+
+def _succeeded(seen: Observed, record: Record, closed: Attempt, ended: Ending) -> Decision:
+    assert ended.artifact is not None  # an exit without one is NoArtifact
+    reason = PASSED if seen.gates else UNGATED
+    said = f"all {seen.gates} gates passed" if seen.gates else "no gates were asked for"
+    outcome = Outcome(True, reason, f"Artifact {ended.artifact.digest[:19]} is at {ended.artifact.uri}; {said}")
+    done = _graded(record, ended, reason).with_attempt(replace(closed, reason="Succeeded", message=""))
+    after = replace(done, outcome=outcome, completion_time=seen.now)
     return Decision(after, (), (Happening("Succeeded", outcome.message),))
 
 
@@ -202,7 +138,8 @@ def _past(seen: Observed, since: datetime, seconds: float) -> bool:
 def _noted(seen: Observed, record: Record, live: Attempt) -> tuple[Record, tuple[Happening, ...], float | None]:
     """With the Job's uid, the start, the newest checkpoint and progress; seconds until more progress may be noted."""
     job, pods = seen.job(live), seen.pods_of(live)
-    started = live.start or min((pod.started for pod in pods if pod.started is not None), default=None)
+    begun = [pod.started for pod in pods if pod.started is not None]
+    started = live.start or (max(begun) if len(begun) >= seen.nodes else None)
     uid = job.uid if job is not None and job.ours else live.job_uid
     checkpoint = live.checkpoint
     if seen.report is not None and seen.report.attempt == live.number:
@@ -236,6 +173,8 @@ def _between_attempts(seen: Observed, record: Record) -> Decision:
     if seen.intent.suspend:
         news = (Happening("Suspended", "The job holds until spec.suspend is false"),) if record.start_time else ()
         return Decision(replace(record, start_time=None), (), news)
+    if seen.referred:
+        return _referring(seen, record)
     if seen.busy:
         return Decision(record, _stops(seen) if _stuck(seen, last) else (), (), STUCK_SECONDS)
     wait = _backoff(seen, record)
@@ -244,6 +183,21 @@ def _between_attempts(seen: Observed, record: Record) -> Decision:
     number = _next_number(record)
     started = replace(record, start_time=record.start_time or seen.now, plan_hash=record.plan_hash or seen.plan_hash)
     return Decision(started.with_attempt(Attempt(number, seen.now)), (), _start_news(last, number))
+
+
+def _referring(seen: Observed, record: Record) -> Decision:
+    """The results of other jobs are noted once all are there; until then the job waits, or fails with one of them."""
+    troubles = [other.why for other in seen.referred if other.why is not None]
+    broken = next((why for why in troubles if why.then is Then.FAIL), None)
+    if broken is not None:
+        return _failed(seen, record, Outcome(False, broken.reason, broken.sentence))
+    if troubles:
+        said = troubles[0].sentence
+        news = () if record.awaiting == said else (Happening(troubles[0].reason, said),)
+        return Decision(replace(record, awaiting=said), (), news, SLOW_SECONDS)
+    results = tuple(other.result for other in seen.referred if other.result is not None)
+    told = tuple(Happening("ReferenceResolved", f"{each.job} is {each.digest[:19]} at {each.base}") for each in results)
+    return Decision(replace(record, awaiting="", references=(*record.references, *results)), (), told)
 
 
 def _final(seen: Observed, record: Record) -> Outcome | None:
@@ -322,7 +276,8 @@ def _retry(seen: Observed, record: Record, value: str) -> Decision:
     noted = record.with_verb(Verb("retry", value, seen.now, refusal))
     if refusal:
         return Decision(noted, (), (Happening("VerbIgnored", f"retry {value}: {refusal}", warning=True),))
-    again = replace(noted, outcome=None, completion_time=None, cleanup_time=None, start_time=None, restarts=0)
+    afresh = replace(noted, outcome=None, artifact=None, evaluation=(), restarts=0)
+    again = replace(afresh, completion_time=None, cleanup_time=None, start_time=None)
     return Decision(again, (), (Happening("RetryAccepted", f"Attempt {number} was asked for"),))
 
 
@@ -344,6 +299,8 @@ def _expired(seen: Observed, record: Record) -> Decision:
 def waiting_for(seen: Observed) -> Why | None:
     """What the live attempt waits for before its container runs; None: it runs, or nothing is known to be wrong."""
     live = seen.record.live
+    if live is None and seen.record.outcome is None and not seen.intent.suspend:
+        return next((other.why for other in seen.referred if other.why is not None), None)
     if live is None or live.start is not None:
         return None
     job, pods = seen.job(live), seen.pods_of(live)

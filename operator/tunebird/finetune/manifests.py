@@ -24,6 +24,7 @@ from tunebird.kube.meta import (
     JOB,
     MANAGED_BY,
     OWNER_UID,
+    SERVICE,
     owner_reference,
 )
 
@@ -39,6 +40,7 @@ SHARED_MEMORY_DIR = "/dev/shm"  # noqa: S108  where POSIX shared memory is
 TERMINATION_LOG = "/dev/termination-log"
 TOKEN_SECONDS = 3600
 GRACE_SECONDS = 120
+RENDEZVOUS_PORT = 29500
 USER = 65532
 
 
@@ -53,8 +55,13 @@ class Run:
     references: tuple[ReferenceStatus, ...] = ()
 
     @property
+    def several(self) -> bool:
+        """Whether several pods train together."""
+        return self.job.spec.compute.num_nodes > 1
+
+    @property
     def name(self) -> str:
-        """Of the ConfigMap and of the Job."""
+        """Of the ConfigMap, the Job and the Service."""
         return child_name(self.job.metadata.name, self.attempt)
 
     @property
@@ -89,15 +96,30 @@ def config_map(run: Run) -> Body:
 
 
 def batch_job(run: Run) -> Body:
-    """The Job: one pod, never restarted in place; the next attempt is another Job."""
+    """The Job: one pod for each node, never restarted in place; the next attempt is another Job."""
+    nodes = run.job.spec.compute.num_nodes
     return {
         **_head(run, JOB.api_version, JOB.kind),
         "spec": {
             "backoffLimit": 0,
-            "completions": 1,
-            "parallelism": 1,
+            "completions": nodes,
+            "parallelism": nodes,
+            **({"completionMode": "Indexed"} if run.several else {}),
             "podReplacementPolicy": "Failed",
             "template": pod_template(run),
+        },
+    }
+
+
+def rendezvous_service(run: Run) -> Body:
+    """Gives the pods of an attempt names, before they are ready: they meet at the first one's."""
+    return {
+        **_head(run, SERVICE.api_version, SERVICE.kind),
+        "spec": {
+            "clusterIP": "None",
+            "publishNotReadyAddresses": True,
+            "selector": run.labels,
+            "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT}],
         },
     }
 
@@ -140,6 +162,8 @@ def pod_template(run: Run) -> Body:
     }
     if run.job.spec.service_account_name is not None:
         spec["serviceAccountName"] = run.job.spec.service_account_name
+    if run.several:
+        spec["subdomain"] = run.name
     base = {"metadata": {"labels": run.labels}, "spec": spec}
     return merged(base, run.job.spec.compute.template or {})
 
@@ -197,11 +221,21 @@ def _our_env(run: Run) -> list[Body]:
         "HOME": SCRATCH_DIR,
         "DISABLE_KUBEFLOW_INTEGRATION": "TRUE",
         "HF_HOME": f"{CACHE_DIR if run.job.spec.cache is not None else SCRATCH_DIR}/huggingface",
+        **({"TUNEBIRD_CACHE": CACHE_DIR} if run.job.spec.cache is not None else {}),
+        **_group_env(run),
         **_report_env(run),
         **_thread_env(run),
     }
     pod_ip = {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}
     return [*({"name": name, "value": value} for name, value in plain.items()), pod_ip, *_secret_env(run)]
+
+
+def _group_env(run: Run) -> Mapping[str, str]:
+    """Where several pods meet; which one a pod is tells JOB_COMPLETION_INDEX, which the Job controller sets."""
+    if not run.several:
+        return {}
+    first = f"{run.name}-0.{run.name}.{run.job.metadata.namespace}.svc"
+    return {"TUNEBIRD_MASTER_ADDR": first, "TUNEBIRD_MASTER_PORT": str(RENDEZVOUS_PORT)}
 
 
 def _report_env(run: Run) -> Mapping[str, str]:

@@ -57,7 +57,11 @@ def credentials(spec: FineTuneJobSpec, references: Iterable[ReferenceStatus] = (
         Credential(scheme(ref.uri), ref.secret_ref.name) for _, ref in storages(spec) if ref.secret_ref is not None
     }
     own = {credential.scheme for credential in named}
-    others = {Credential(scheme(other.uri), other.secret) for other in references if other.secret}
+    others = {
+        Credential(scheme(other.uri), other.secret)
+        for other in references
+        if other.secret and scheme(other.uri) in KEYS
+    }
     return tuple(sorted({*named, *(other for other in others if other.scheme not in own)}))
 
 

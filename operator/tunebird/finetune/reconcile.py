@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunebird.finetune.decide import SLOW_SECONDS, decide
-from tunebird.finetune.manifests import Run, batch_job, config_map
+from tunebird.finetune.manifests import Run, batch_job, config_map, rendezvous_service
 from tunebird.finetune.observe import Reports, Sources, View, observe
 from tunebird.finetune.reasons import why_rejected
 from tunebird.finetune.settings import FineTuneJobSettings
@@ -16,7 +16,7 @@ from tunebird.finetune.status import status
 from tunebird.kube.children import Children
 from tunebird.kube.client import Event, KubeApi
 from tunebird.kube.errors import Conflict, Rejected
-from tunebird.kube.meta import CONFIG_MAP, JOB, Key, Manifest, Ref, owned_by
+from tunebird.kube.meta import CONFIG_MAP, JOB, SERVICE, Key, Kind, Manifest, Ref, owned_by
 from tunebird.kube.requeue import Requeue
 
 
@@ -64,19 +64,29 @@ class FineTuneJobs:
                 case Stop(name, uid):
                     await self.api.delete(Ref(JOB, namespace, name), uid=uid)
                     await self.api.delete(Ref(CONFIG_MAP, namespace, name))
+                    if view.seen.nodes > 1:
+                        await self.api.delete(Ref(SERVICE, namespace, name))
 
     async def _start(self, view: View, attempt: int) -> None:
-        """Create the ConfigMap, then the Job; what a pass that was cut off has left is kept."""
+        """Create what the pods need, then the Job; what a pass that was cut off has left is kept."""
         assert view.job is not None  # a decision to start is made for a plan only
         assert view.plan is not None
-        run = Run(view.job, view.plan, attempt, self.settings)
-        try:
-            await self.api.create(config_map(run))
-        except Conflict:
-            found = await self.api.get(Ref(CONFIG_MAP, view.manifest["metadata"]["namespace"], run.name))
-            if found is None or not owned_by(found, view.job.metadata.uid):
-                return  # of a job that went before: the garbage collector takes it away
+        run = Run(view.job, view.plan, attempt, self.settings, view.seen.record.references)
+        if not await self._made(CONFIG_MAP, config_map(run), view.job.metadata.uid):
+            return  # of a job that went before: the garbage collector takes it away
+        if run.several and not await self._made(SERVICE, rendezvous_service(run), view.job.metadata.uid):
+            return
         await self.api.create(batch_job(run))
+
+    async def _made(self, kind: Kind, body: Manifest, owner_uid: str) -> bool:
+        """Whether the child is there and ours."""
+        try:
+            await self.api.create(body)
+        except Conflict:
+            metadata = body["metadata"]
+            found = await self.api.get(Ref(kind, metadata["namespace"], metadata["name"]))
+            return found is not None and owned_by(found, owner_uid)
+        return True
 
     async def _rejected(self, view: View, rejected: Rejected) -> Requeue:
         seen = replace(view.seen, rejected=why_rejected(str(rejected)))

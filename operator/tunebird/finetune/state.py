@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from tunebird.api.jobstatus import Artifact, JobProgress
+from tunebird.api.jobstatus import Artifact, GateResult, JobProgress, ReferenceStatus
 from tunebird.api.reports import Report
 from tunebird.finetune.reasons import Exit, Why
+from tunebird.finetune.references import Referred
 
 ATTEMPTS_KEPT = 10
 VERBS_KEPT = 10
+STOPPING = "Suspended"  # the reason of a live attempt that is being stopped, saved before its Job is deleted
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,9 @@ class Record:
     verbs: tuple[Verb, ...] = ()
     plan_hash: str = ""
     refused: str = ""
+    awaiting: str = ""
+    references: tuple[ReferenceStatus, ...] = ()
+    evaluation: tuple[GateResult, ...] = ()
 
     @property
     def last(self) -> Attempt | None:
@@ -127,6 +132,7 @@ class PodSeen:
     failed: Why | None = None
     artifact: Artifact | None = None
     checkpoint: str = ""
+    evaluation: tuple[GateResult, ...] = ()
 
     @property
     def terminal(self) -> bool:
@@ -136,7 +142,8 @@ class PodSeen:
 
 @dataclass(frozen=True, slots=True)
 class Observed:
-    """The world at `now`. `refusals`: what is wrong with the spec; `rejected`: the API server's answer to a Job."""
+    """The world at `now`. `refusals`: what is wrong with the spec; `rejected`: the API server's answer to a Job;
+    `referred`: the jobs it needs whose results are not in the record yet; `suites`, `gates`: how many it asks for."""
 
     now: datetime
     name: str
@@ -149,6 +156,10 @@ class Observed:
     pods: tuple[PodSeen, ...] = ()
     report: Report | None = None
     rejected: Why | None = None
+    referred: tuple[Referred, ...] = ()
+    nodes: int = 1
+    suites: int = 0
+    gates: int = 0
 
     def job(self, attempt: Attempt) -> JobSeen | None:
         """The Job of an attempt."""

@@ -9,15 +9,17 @@ from typing import Any
 
 from tunebird.api.base import ConsumedVerb
 from tunebird.api.jobstatus import AttemptStatus, Choice, DataStatus, FineTuneJobStatus, JobPhase, PlanStatus
-from tunebird.finetune.decide import STOPPING, waiting_for
+from tunebird.finetune.decide import waiting_for
+from tunebird.finetune.endings import EVALUATED, gate_sentence
 from tunebird.finetune.manifests import child_name
 from tunebird.finetune.plan import Plan
-from tunebird.finetune.state import Attempt, Observed, Record
+from tunebird.finetune.state import STOPPING, Attempt, Observed, Record
 from tunebird.kube.conditions import Condition, ConditionStatus, conditions_of, set_condition, timestamp, without
 from tunebird.kube.meta import Manifest
 
 PREPARING = frozenset({"load", "data"})
-TRAINED_FROM = frozenset({"train", "save", "done"})
+TRAINED_FROM = frozenset({"train", "save", "convert", "evaluate", "done"})
+SUMMARY_LENGTH = 72
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +49,16 @@ def _model(before: Manifest, seen: Observed, record: Record, plan: Plan | None) 
     return FineTuneJobStatus(
         observed_generation=seen.generation,
         phase=phase(seen, record),
+        reason=_reason(seen, record),
         message=_message(seen, record),
+        summary=shortened(_message(seen, record)),
         start_time=_stamp(record.start_time),
         completion_time=_stamp(record.completion_time),
         cleanup_time=_stamp(record.cleanup_time),
         restarts=record.restarts,
         plan=plan_status(plan) if plan is not None and record.outcome is None else saved.plan,
+        references=record.references,
+        evaluation=record.evaluation,
         attempts=tuple(_attempt(seen.name, attempt) for attempt in record.attempts),
         progress=record.progress,
         data=data,
@@ -121,8 +127,32 @@ def phase(seen: Observed, record: Record) -> JobPhase:
         return JobPhase.PLANNED if record.attempts else JobPhase.PENDING
     if live.start is None:
         return JobPhase.PENDING
+    if _evaluating(record, live):
+        return JobPhase.EVALUATING
     preparing = record.progress is None or record.progress.attempt != live.number or record.progress.phase in PREPARING
     return JobPhase.PREPARING if preparing else JobPhase.RUNNING
+
+
+def _evaluating(record: Record, live: Attempt) -> bool:
+    progress = record.progress
+    return progress is not None and progress.attempt == live.number and progress.phase == "evaluate"
+
+
+def _reason(seen: Observed, record: Record) -> str:
+    """Why it is in its phase, for `kubectl get`; nothing where the phase says all."""
+    if record.outcome is not None:
+        return record.outcome.reason
+    if record.refused:
+        return "InvalidSpec"
+    pods = _pods_ready(seen, record)
+    return "" if pods.status == "True" else pods.reason
+
+
+def shortened(message: str) -> str:
+    """The beginning of a message, to the end of a word."""
+    if len(message) <= SUMMARY_LENGTH:
+        return message
+    return f"{message[:SUMMARY_LENGTH].rpartition(' ')[0] or message[:SUMMARY_LENGTH]}…"
 
 
 def _message(seen: Observed, record: Record) -> str:
@@ -142,11 +172,31 @@ def _aspects(seen: Observed, record: Record) -> Iterator[Aspect]:
         yield Aspect("Planned", "True", "Planned", "The plan is in status.plan")
     yield Aspect("Queued", "False", "NoQueue", "spec.queueName is not set")
     yield _pods_ready(seen, record)
-    yield Aspect(
-        "Evaluated", "False", "Ungated", "spec.evaluation is not set: the artifact is never chosen by a selector"
-    )
+    yield _evaluated(seen, record)
     yield from _ends(record)
     yield from _progressing(seen, record)
+
+
+def _evaluated(seen: Observed, record: Record) -> Aspect:
+    outcome = record.outcome
+    if not seen.suites and not record.evaluation:
+        message = "spec.evaluation is not set: the artifact is never chosen by a selector"
+        return Aspect("Evaluated", "False", "Ungated", message)
+    if outcome is None:
+        return Aspect("Evaluated", "Unknown", "NotEvaluatedYet", "The trained model is evaluated at the end")
+    if outcome.succeeded:
+        return _well_evaluated(record, outcome.reason)
+    if outcome.reason in EVALUATED:
+        return Aspect("Evaluated", "False", outcome.reason, outcome.message)
+    return Aspect("Evaluated", "False", "NotEvaluated", "The job failed before the trained model was evaluated")
+
+
+def _well_evaluated(record: Record, reason: str) -> Aspect:
+    gated = [gate_sentence(result) for result in record.evaluation if result.passed is not None]
+    if not gated:
+        message = "No gates were asked for: the figures are in status.evaluation, no selector chooses the artifact"
+        return Aspect("Evaluated", "False", reason, message)
+    return Aspect("Evaluated", "True", reason, "; ".join(gated))
 
 
 def _data_ready(record: Record) -> Aspect:

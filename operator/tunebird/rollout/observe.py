@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from tunebird.kube.children import Children
 from tunebird.kube.client import KubeApi
-from tunebird.kube.conditions import instant
+from tunebird.kube.conditions import conditions_of, find, instant
 from tunebird.kube.meta import (
     DEPLOYMENT,
     FINE_TUNE_JOB,
@@ -111,6 +111,9 @@ class Observer:
         artifact = status.get("artifact")
         if not artifact:
             return None, f"FineTuneJob {plan.model.job} ({status.get('phase', 'not started')}) to have an artifact"
+        failed = find(conditions_of(status), "Failed")
+        if failed is not None and failed.status == "True":  # of one whose gates failed the artifact is kept, not served
+            return None, f"FineTuneJob {plan.model.job}, which failed ({failed.reason}), to succeed"
         form = artifact.get("forms", {}).get("merged")
         if form is None:
             return None, f"FineTuneJob {plan.model.job} to have a merged form; add it to its spec.output.forms"

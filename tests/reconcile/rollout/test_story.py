@@ -298,6 +298,19 @@ async def test_a_rollout_waits_for_its_job_and_serves_its_merged_form():
     assert cluster.status["stable"]["job"] == "bot"
 
 
+async def test_a_rollout_does_not_serve_a_job_whose_gates_failed():
+    cluster = Cluster()
+    cluster.kube.put(rollout(model={"jobRef": {"name": "bot"}}))
+    artifact = {"uri": "pvc://models/bot/1", "digest": BAD, "forms": {"merged": {"path": "merged", "digest": GOOD}}}
+    times = {"lastTransitionTime": "2026-01-01T00:00:00Z", "message": "missed"}
+    failed = {"type": "Failed", "status": "True", "reason": "GateFailed", **times}
+    job = {"apiVersion": FINE_TUNE_JOB.api_version, "kind": "FineTuneJob", "spec": {}}
+    status = {"artifact": artifact, "conditions": [failed]}
+    cluster.kube.put({**job, "metadata": {"name": "bot", "namespace": "default"}, "status": status})
+    await cluster.run(5)
+    assert "FineTuneJob bot, which failed (GateFailed), to succeed" in cluster.status["message"]
+
+
 async def test_a_second_pass_writes_nothing(cluster):
     for moment in range(3):
         cluster.kube.writes.clear()

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tunebird.finetune.observe import job_seen, pod_seen, termination
+from tunebird.finetune.sightings import job_seen, pod_seen, termination
 from tunebird.finetune.reasons import (
     EXIT_CODES,
     NEVER_RETRIED,

@@ -5,40 +5,49 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer.config import Form
+from tunebird_trainer.config import Form, Objective, Quantization, Tuning
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tunebird_trainer.config import Config
     from tunebird_trainer.data import Counts, Prepared
 
 NOT_SAID = "Not stated by the owner of the job."
+_COLUMNS = ("Dataset", "Source", "Format", "Rows", "Trained", "Held out", "Invalid", "Duplicates", "Too long",
+            "Left out", "Licence")  # fmt: skip
+_LANGUAGE_SHARE = 0.05  # a language is named in the head from this share of the rows
 
 
 def card(config: Config, facts: dict[str, Any], data: Prepared) -> str:
+    said = config.output.card
     sections = (
-        _head(config),
+        f"---\n{_head(config, data)}---",
         f"# {config.job.name}\n\n{_opening(config)}",
-        f"## Intended use\n\n{config.output.card.intended_use or NOT_SAID}",
-        f"## Limitations\n\n{_limitations(config, data)}",
-        f"## Data\n\n{_data(data)}",
-        f"## Training\n\n{_training(config, facts)}",
-        f"## Results\n\n{_results(facts)}",
-        f"## How to use\n\n{_use(config)}",
-        f"## Contact\n\n{config.output.card.contact or NOT_SAID}",
+        f"## Intended use\n\n{said.intended_use or NOT_SAID}",
+        "## Limitations\n\n" + "\n\n".join(_limitations(config, facts, data)),
+        "## Data\n\n" + "\n".join(_data(data)),
+        "## Training\n\n" + "\n".join(_training(config, facts)),
+        "## Results\n\n" + "\n".join(_results(facts)),
+        f"## Evaluation\n\n{_evaluation(facts['evaluation'])}",
+        "## How to use\n\n" + "\n\n".join(_use(config, facts)),
+        "## Environment\n\n" + "\n".join(f"- {name}: {version}" for name, version in facts["environment"].items()),
+        f"## Licence\n\n{said.license or NOT_SAID}",
+        f"## Contact\n\n{said.contact or NOT_SAID}",
     )
     return "\n\n".join(sections) + "\n"
 
 
 def servable(config: Config) -> dict[str, Any]:
     """For each runtime and form whether it can be loaded, and why not."""
-    forms: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     if Form.MERGED in config.output.forms:
-        forms["merged"] = {"tunebird": True, "vllm": True}
+        told["merged"] = {"tunebird": True, "vllm": True}
     if Form.ADAPTER in config.output.forms:
         vllm_limits = [reason for applies, reason in _vllm_adapter_limits(config) if applies]
-        forms["adapter"] = {"tunebird": False, "vllm": not vllm_limits}
-        forms["adapter"]["reasons"] = ["tunebird serves merged models", *vllm_limits]
-    return forms
+        told["adapter"] = {"tunebird": False, "vllm": not vllm_limits}
+        told["adapter"]["reasons"] = ["tunebird serves merged models", *vllm_limits]
+    return told
 
 
 def _vllm_adapter_limits(config: Config) -> tuple[tuple[bool, str], ...]:
@@ -51,76 +60,189 @@ def _vllm_adapter_limits(config: Config) -> tuple[tuple[bool, str], ...]:
     )
 
 
-def _head(config: Config) -> str:
-    licences = sorted({dataset.license for dataset in config.datasets if dataset.license})
-    lines = ["---"]
-    if config.output.card.license:
-        lines.append(f"license: {config.output.card.license}")
-    if config.model.uri.startswith("hf://"):
-        lines.append(f"base_model: {config.model.uri.removeprefix('hf://')}")
-    lines += ["library_name: transformers", "pipeline_tag: text-generation", "tags: [tunebird]"]
-    if licences:
-        lines.append(f"data_licenses: [{', '.join(licences)}]")
-    return "\n".join([*lines, "---"])
+def _head(config: Config, data: Prepared) -> str:
+    """What the Hugging Face hub reads. Only what lies on the hub has a name there."""
+    import yaml
+
+    hub = [dataset.uri.removeprefix("hf://") for dataset in config.datasets if dataset.uri.startswith("hf://")]
+    alone = set(config.output.forms) == {Form.ADAPTER}
+    head = {
+        "license": config.output.card.license,
+        "language": _languages(data),
+        "base_model": config.model.uri.removeprefix("hf://") if config.model.uri.startswith("hf://") else "",
+        "base_model_relation": "adapter" if alone else "finetune",
+        "datasets": sorted({"/".join(name.split("/")[:2]) for name in hub}),
+        "library_name": "peft" if alone else "transformers",
+        "pipeline_tag": "text-generation",
+        "tags": ["tunebird", str(config.method.objective), _method(config)],
+        "data_licenses": sorted({dataset.license for dataset in config.datasets if dataset.license}),
+    }
+    text: str = yaml.safe_dump({key: value for key, value in head.items() if value}, sort_keys=False)
+    return text
+
+
+def _languages(data: Prepared) -> list[str]:
+    counted: dict[str, int] = {}
+    for told in data.report.get("balance", {}).values():
+        for code, rows in (told.get("languages") or {}).items():
+            counted[code] = counted.get(code, 0) + rows
+    return sorted(code for code, rows in counted.items() if rows >= _LANGUAGE_SHARE * sum(counted.values()))
+
+
+def _method(config: Config) -> str:
+    if config.method.tuning is Tuning.FULL:
+        return "full"
+    return "lora" if config.method.quantization is Quantization.NONE else "qlora"
 
 
 def _opening(config: Config) -> str:
-    lora = config.method.lora
+    lora, quantization = config.method.lora, config.method.quantization
     how = f"LoRA of rank {lora.rank}" if lora else "all weights trained"
-    return f"`{config.model.uri}` fine-tuned on {len(config.datasets)} dataset(s) ({how}) by Tunebird."
+    how += "" if quantization is Quantization.NONE else f" on a base held in {quantization}"
+    what = {
+        Objective.SFT: "fine-tuned",
+        Objective.CONTINUE: "trained further on text",
+        Objective.DPO: "trained by preference (DPO)",
+    }[config.method.objective]
+    return f"`{config.model.uri}` {what} on {len(config.datasets)} dataset(s) ({how}) by Tunebird."
 
 
-def _limitations(config: Config, data: Prepared) -> str:
-    lines = [config.output.card.limitations or NOT_SAID]
-    lines.append("No evaluation beyond the held-out loss was run.")
+def _limitations(config: Config, facts: dict[str, Any], data: Prepared) -> Iterator[str]:
+    yield config.output.card.limitations or NOT_SAID
+    if not facts["evaluation"].get("metrics"):
+        yield "No evaluation beyond the held-out loss was run."
     gaps = sum(counts.placeholders for counts in data.counts)
     if gaps:
-        lines.append(
-            f"{gaps} training rows hold unfilled placeholders such as `{{{{name}}}}`; the model may write them."
-        )
-    return "\n\n".join(lines)
+        yield f"{gaps} training rows hold unfilled placeholders such as `{{{{name}}}}`; the model may write them."
+    share = facts["checks"]["answers"]["endTokenShare"]
+    if share is not None and share < 1:
+        yield f"Of the prompts tried, {1 - share:.0%} got an answer that did not end by itself within the limit."
 
 
-def _data(data: Prepared) -> str:
-    head = "| Dataset | Format | Rows | Invalid | Duplicates | Left out | Too long | Licence |\n" + "|---" * 8 + "|"
-    total = f"{len(data.train)} sequences ({data.tokens} tokens) were trained on, {len(data.validation)} were held out."
-    return "\n".join([head, *(_row(counts) for counts in data.counts), "", total])
+def _data(data: Prepared) -> Iterator[str]:
+    yield f"| {' | '.join(_COLUMNS)} |"
+    yield "|---" * len(_COLUMNS) + "|"
+    yield from (_row(counts) for counts in data.counts)
+    yield ""
+    held_out = len(data.validation)
+    yield f"{len(data.train)} sequences ({data.tokens} tokens) were trained on, {held_out} were held out."
+    found = list(_found(data.report))
+    if found:
+        yield ""
+        yield from found
 
 
 def _row(counts: Counts) -> str:
-    cells = (counts.name, counts.format, counts.rows, counts.invalid, counts.duplicates, counts.left_out,
-             counts.too_long, counts.license or "not stated")  # fmt: skip
-    return "| " + " | ".join(map(str, cells)) + " |"
+    cells = (counts.name, counts.uri, counts.format, counts.rows, counts.trained, counts.held_out, counts.invalid,
+             counts.duplicates + counts.near_duplicates, counts.too_long, counts.left_out + counts.unsafe
+             + counts.contaminated, counts.license or "not stated")  # fmt: skip
+    return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"
 
 
-def _training(config: Config, facts: dict[str, Any]) -> str:
-    training, schedule = config.training, config.training.schedule
-    lines = [
-        f"- steps: {facts['steps']}, global batch of {training.global_batch_size} sequences",
-        f"- learning rate: {training.learning_rate:g}, {schedule.type}, warm-up {schedule.warmup:.0%}",
-        f"- optimizer: {training.optimizer}, precision: {training.precision}, seed: {training.seed}",
-        f"- longest sequence: {training.max_sequence_length} tokens, packing: {'yes' if training.packing else 'no'}",
-        f"- loss on: {training.loss_on}",
-    ]
-    lines += [f"- {name}: {version}" for name, version in facts["environment"].items()]
-    return "\n".join(lines)
+def _found(report: dict[str, Any]) -> Iterator[str]:
+    """What the data's checks found; nothing where they found nothing."""
+    for name, kinds in report.get("personal", {}).items():
+        told = [f"{kind} {_personal(found)}" for kind, found in kinds.items()]
+        if told:
+            yield f"- personal data and secrets in {name}: {', '.join(told)}"
+    for name, categories in report.get("unsafe", {}).items():
+        if categories:
+            listed = ", ".join(f"{category} {rows}" for category, rows in categories.items())
+            yield f"- flagged as unsafe in {name} (action: {report.get('unsafeAction')}): {listed}"
+    near = report.get("nearDuplicates")
+    if near:
+        yield f"- near duplicates above a similarity of {near['threshold']}: {near['dropped']} left out"
+    for name, told in report.get("contamination", {}).items():
+        action = report.get("contaminationAction")
+        yield f"- rows that hold a prompt of the suite {name}: {told['rows']} (action: {action})"
+    for name, told in report.get("balance", {}).items():
+        languages = told.get("languages") or {}
+        if languages:
+            listed = ", ".join(f"{code} {rows}" for code, rows in list(languages.items())[:8])
+            yield f"- languages of {name} (rows): {listed}"
 
 
-def _results(facts: dict[str, Any]) -> str:
-    metrics, smoke = facts["metrics"], facts["checks"]["smoke"]
-    lines = [f"- loss of the last training step: {metrics['trainLoss']:.4f}"] if "trainLoss" in metrics else []
+def _personal(found: Any) -> str:
+    if isinstance(found, dict):
+        return ", ".join(f"{number} {what}" for what, number in found.items())
+    return str(found)
+
+
+def _training(config: Config, facts: dict[str, Any]) -> Iterator[str]:
+    training, schedule, lora = config.training, config.training.schedule, config.method.lora
+    yield f"- objective: {config.method.objective}, tuning: {_method(config)}"
+    if lora:
+        extra = [name for name, on in (("DoRA", lora.use_dora), ("rsLoRA", lora.use_rslora)) if on]
+        yield (
+            f"- adapter: rank {lora.rank}, alpha {lora.alpha}, dropout {lora.dropout:g}, on {lora.target_modules}"
+            + "".join(f", {name}" for name in extra)
+        )
+    if config.method.objective is Objective.DPO:
+        dpo = config.method.dpo
+        yield f"- preference: {dpo.loss}, beta {dpo.beta:g}, label smoothing {dpo.label_smoothing:g}"
+    yield f"- steps: {facts['steps']}, global batch of {training.global_batch_size} sequences"
+    yield f"- learning rate: {training.learning_rate:g}, {schedule.type}, warm-up {schedule.warmup:.0%}"
+    yield f"- optimizer: {training.optimizer}, weight decay {training.weight_decay:g}, precision: {training.precision}"
+    yield f"- seed: {training.seed}, gradients clipped at {training.max_gradient_norm:g}"
+    yield f"- longest sequence: {training.max_sequence_length} tokens, packing: {'yes' if training.packing else 'no'}"
+    yield f"- loss on: {training.loss_on}"
+    world = config.distributed.world_size
+    yield f"- processes: {world}, ZeRO stage {config.distributed.zero_stage}" if world > 1 else "- processes: 1"
+    yield "- times, device and memory: `hardware` in tunebird.json; energy was not measured"
+
+
+def _results(facts: dict[str, Any]) -> Iterator[str]:
+    metrics, checks = facts["metrics"], facts["checks"]
+    if "trainLoss" in metrics:
+        yield f"- loss of the last training step: {metrics['trainLoss']:.4f}"
     if "evalLoss" in metrics:
         before = f", before training {metrics['evalLossBefore']:.4f}" if "evalLossBefore" in metrics else ""
-        lines.append(f"- held-out loss: {metrics['evalLoss']:.4f}{before}")
-    ending = "ended by itself" if smoke["endsByEndToken"] else "did not end by itself"
-    lines.append(f"- a first answer {ending} after {smoke['newTokens']} tokens")
+        yield f"- held-out loss: {metrics['evalLoss']:.4f}{before}"
+    told = checks["answers"]
+    if told["endTokenShare"] is not None:
+        yield (
+            f"- {told['endTokenShare']:.0%} of {told['prompts']} answers ended by their end token within "
+            f"{told['tokenLimit']} tokens"
+        )
+    yield (
+        f"- merged model against the model as trained: {checks['mergedDivergence']:.2g} nats a token apart (KL), "
+        f"{checks['topTokenAgreement']:.1%} of the likeliest tokens agree"
+    )
+
+
+def _evaluation(told: dict[str, Any]) -> str:
+    if not told.get("metrics"):
+        return "No suites were given."
+    lines = [
+        f"Intervals at {told['confidence']:.0%}.",
+        "",
+        "| Metric | This model | Base | Change | Cases |",
+        "|---" * 5 + "|",
+    ]
+    for metric, found in told["metrics"].items():
+        cells = (metric, _interval(found), _interval(found.get("base")), _interval(found.get("change")), found["n"])
+        lines.append("| " + " | ".join(map(str, cells)) + " |")
+    lines += ["", f"Gates: {told['status']}. {told['message']}."]
+    lines += [f"- {gate['verdict']}: {gate['reason']}" for gate in told["gates"]]
+    lines += [f"- doubt: {doubt}" for doubt in told.get("doubts", [])]
     return "\n".join(lines)
 
 
-def _use(config: Config) -> str:
-    forms = []
+def _interval(found: dict[str, Any] | None) -> str:
+    if not found or found.get("value") is None:
+        return "-"
+    if found.get("low") is None or found.get("high") is None:
+        return f"{found['value']:.4g}"
+    return f"{found['value']:.4g} [{found['low']:.4g}, {found['high']:.4g}]"
+
+
+def _use(config: Config, facts: dict[str, Any]) -> Iterator[str]:
     if Form.MERGED in config.output.forms:
-        forms.append("`merged/` is a complete model: `AutoModelForCausalLM.from_pretrained('merged')`.")
+        yield "`merged/` is a complete model: `AutoModelForCausalLM.from_pretrained('merged')`."
     if Form.ADAPTER in config.output.forms:
-        forms.append("`adapter/` is a PEFT adapter: `AutoPeftModelForCausalLM.from_pretrained('adapter')`.")
-    return "\n\n".join([*forms, "Digests of every file are in `tunebird.json`."])
+        yield "`adapter/` is a PEFT adapter: `AutoPeftModelForCausalLM.from_pretrained('adapter')`."
+    for form, runtimes in facts["servable"].items():
+        yes = [name for name, can in runtimes.items() if can is True]
+        why = f" ({'; '.join(runtimes['reasons'])})" if runtimes.get("reasons") else ""
+        yield f"{form}: served by {', '.join(yes) or 'none'}{why}."
+    yield "Digests of every file are in `tunebird.json`."

@@ -11,7 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_file, deepspeed, environment, group, heartbeat, objectives, sources, storage
+from tunebird_trainer import (
+    config_file,
+    deepspeed,
+    environment,
+    group,
+    heartbeat,
+    objectives,
+    outputs,
+    resize,
+    sources,
+    storage,
+)  # fmt: skip
 from tunebird_trainer.config import Config, Tuning
 from tunebird_trainer.loading import load_model, load_tokenizer, shape
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
@@ -43,12 +54,12 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     from tunebird_trainer.checkpoints import Checkpoints, Fingerprint
 
     print(json.dumps({"config": configs.as_json(config)}), flush=True)
-    final, root = sources.place(config.output.uri), sources.place(config.checkpoint.uri)
+    root = sources.place(config.checkpoint.uri)
     config_digest, code = configs.run_digest(config), environment.code_digest()
-    if done := artifact.existing(final, config, config_digest):
-        print(f"output: {final} was published by an earlier try of this run", flush=True)
+    if done := outputs.existing(config, config_digest):
+        print(f"output: {config.output.uri} was published by an earlier try of this run", flush=True)
         return done
-    storage.check_writable(final.parent, "output")
+    outputs.check_writable(config.output.uri)
     storage.check_writable(root, "checkpoint directory")
 
     session.enter("load")
@@ -80,7 +91,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
 
     versions = environment.versions()
     made = artifact.Run(config, base, base_digest, config_digest, code, versions, prepared, saved, evaluate)
-    return artifact.publish(made, final)
+    return artifact.publish(made)
 
 
 def trained(setting: Setting, session: Session) -> Saved:
@@ -102,9 +113,10 @@ def trained(setting: Setting, session: Session) -> Saved:
         return _chosen(setting, evaluated(setting, session, keeper, saved))
     model = load_model(setting.base, config)
     config = settled(config, model, setting.data)
-    trainer = build(config, model, setting.tokenizer, setting.data, keeper, _start(setting, keeper, saved))
+    resume = resize.ready(config, checkpoints, saved) if saved else None
+    trainer = build(config, model, setting.tokenizer, setting.data, keeper, _start(setting, keeper, saved, resume))
     print(f"train: {trainable(trainer.model)} on {trainer.args.device}", flush=True)
-    trainer.train(resume_from_checkpoint=str(saved.path) if saved else None)
+    trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     storage.discard(checkpoints.writing)
     last = checkpoints.newest()
     _check_ended(trainer.state, session, last)
@@ -123,7 +135,7 @@ def _keeper(setting: Setting, session: Session, saved: Saved | None) -> Keeper:
     return Keeper(setting.config, setting.checkpoints, watch, written)
 
 
-def _start(setting: Setting, keeper: Keeper, saved: Saved | None) -> Start:
+def _start(setting: Setting, keeper: Keeper, saved: Saved | None, resume: Path | None) -> Start:
     """A fresh run begins with an evaluation; a resumed one makes up for the one that a stop cut off."""
     from tunebird_trainer.trainer import Start
 
@@ -132,7 +144,7 @@ def _start(setting: Setting, keeper: Keeper, saved: Saved | None) -> Start:
     reference = None
     if setting.config.method.dpo.reference and objectives.needs_reference(setting.config):
         reference = load_model(_reference(setting), setting.config)
-    return Start(saved.path if saved else None, reference, measure_first=due and len(setting.data.validation) > 0)
+    return Start(resume, reference, measure_first=due and len(setting.data.validation) > 0)
 
 
 def _reference(setting: Setting) -> Path:

@@ -1,0 +1,90 @@
+"""Does the model still stop? A few prompts of the data are answered by the staged model, loaded as a server would."""
+
+from __future__ import annotations
+
+import gc
+from typing import TYPE_CHECKING, Any
+
+from tunebird_trainer import masks
+from tunebird_trainer.outcome import Failure, Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from tunebird_trainer.config import Config
+    from tunebird_trainer.data import Prepared
+
+PROMPTS = 20
+LEAST_SHARE = 0.95
+_BATCH = 10
+_TOKENS = (64, 256)  # an answer's limit: twice the longest one learned, between these
+
+
+def ended(config: Config, base: Path, served: Path, data: Prepared) -> dict[str, Any]:
+    """The share of answers that end by their end token. Below 95 % the base model is asked the same: where it did stop,
+    training has broken the model; where it did not, or there are too few prompts to tell, that is a warning.
+
+    Raises:
+        Failure: GateFailed when the base model reaches the share and this one does not.
+    """
+    if not data.prompts:  # documents have no answers
+        return {"prompts": 0, "endTokenShare": None, "baseEndTokenShare": None, "tokenLimit": None}
+    limit = _limit(data)
+    share = _share(served, data, limit)
+    told = {"prompts": len(data.prompts[:PROMPTS]), "endTokenShare": share, "baseEndTokenShare": None,
+            "tokenLimit": limit}  # fmt: skip
+    if share >= LEAST_SHARE:
+        return told
+    before = _share(base, data, limit, words=served)
+    told["baseEndTokenShare"] = before
+    said = f"{share:.0%} of {told['prompts']} answers ended within {limit} tokens, before training {before:.0%}"
+    if before >= LEAST_SHARE and told["prompts"] >= PROMPTS:
+        remedy = (
+            "nothing was published; lower the learning rate or the epochs, or check that answers end in the data "
+            "(--check-data)"
+        )
+        raise Failure(Reason.GATE_FAILED, f"the model has unlearned to stop: {said}; {remedy}")
+    print(f"save: warning: {said}", flush=True)
+    return told
+
+
+def _share(directory: Path, data: Prepared, limit: int, words: Path | None = None) -> float:
+    """`words` has the tokenizer and chat template to ask with, where they are not the model's own."""
+    from tunebird_checks.chat import Generation
+    from tunebird_trainer.evaluation import in_process
+
+    loaded = in_process.load(directory)
+    tokenizer, ends = loaded.tokenizer, loaded.ends
+    if words is not None:
+        from transformers import AutoTokenizer, GenerationConfig
+
+        tokenizer = AutoTokenizer.from_pretrained(words)
+        known = GenerationConfig.from_pretrained(words).eos_token_id
+        ends = tuple(known) if isinstance(known, list) else (known,)
+    asked = in_process.Loaded(loaded.model, tokenizer, ends, loaded.top_p, loaded.context)
+    prompts = [_ids(messages, tokenizer, loaded.context - limit) for messages in data.prompts[:PROMPTS]]
+    generation = Generation(0.0, limit, 1, 0)
+    answers = [
+        answer
+        for start in range(0, len(prompts), _BATCH)
+        for answer in in_process.generated(prompts[start : start + _BATCH], asked, generation, seed=0)
+    ]
+    del loaded, asked
+    gc.collect()
+    return round(sum(bool(answer) and answer[-1] in ends for answer in answers) / len(answers), 4)
+
+
+def _ids(messages: Any, tokenizer: Any, room: int) -> Sequence[int]:
+    text = masks.rendered(messages, masks.Template.of(tokenizer), ask=True)
+    return list(tokenizer(text, add_special_tokens=False)["input_ids"])[-max(room, 1) :]
+
+
+def _limit(data: Prepared) -> int:
+    rows = data.train.select(range(min(200, len(data.train))))
+    lengths = [len(row["chosen_ids"]) if "chosen_ids" in row else _learned(row["labels"]) for row in rows]
+    return min(max(2 * max(lengths, default=0), _TOKENS[0]), _TOKENS[1])
+
+
+def _learned(labels: Sequence[int]) -> int:
+    return sum(label != masks.IGNORED for label in labels)

@@ -3,6 +3,7 @@ to die or to get SIGTERM; when one is gone the others are killed, as with their 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import signal
@@ -28,7 +29,8 @@ class Fate:
 
     deaths: dict[int, Death] = field(default_factory=dict)
     sigterm_at: dict[int, int] = field(default_factory=dict)  # at the n-th look at whether to stop
-    record: bool = False  # the rows of each batch, into rows-<rank>.json
+    record: bool = False  # the rows of each batch into rows-<rank>.jsonl, moments into moments.jsonl
+    spoil: str = ""  # after a resume: "rows" are taken in another order, "moments" are forgotten
 
 
 def run(config: dict[str, Any], home: Path, fate: Fate | None = None) -> list[Result]:
@@ -88,7 +90,11 @@ def _main(path: str, rank: int, environment: dict[str, str], fate: Fate) -> None
     if rank in fate.sigterm_at:
         recipe.Session.stop_requested = processes._impatient(recipe.Session.stop_requested, fate.sigterm_at[rank])
     if fate.record:
-        _record(home / f"rows-{rank}.json")
+        _record(home / f"rows-{rank}.jsonl")
+        if json.loads(Path(path).read_text())["distributed"].get("zeroStage"):
+            _record_moments(home / "moments.jsonl")
+    if fate.spoil:
+        {"rows": _spoil_rows, "moments": _spoil_moments}[fate.spoil]()
     code = recipe.main(path)
     sys.stdout.flush()
     os._exit(code)
@@ -101,13 +107,61 @@ def _record(path: Path) -> None:
     original = Supervised.training_step
 
     def step(trainer: Any, model: Any, inputs: Any, *rest: Any, **more: Any) -> Any:
-        rows = [[token for token, kept in zip(*each, strict=True) if kept]
-                for each in zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True)]  # fmt: skip
+        batch = zip(inputs["input_ids"].tolist(), inputs["attention_mask"].tolist(), strict=True)
+        rows = [[token for token, kept in zip(*each, strict=True) if kept] for each in batch]
         with path.open("a") as stream:
             stream.write(json.dumps({"step": trainer.state.global_step + 1, "rows": rows}) + "\n")
         return original(trainer, model, inputs, *rest, **more)
 
     Supervised.training_step = step
+
+
+def _record_moments(path: Path) -> None:
+    """Append a digest of each weight and its moments, whole: when a checkpoint was saved and when training begins."""
+    from tunebird_trainer.keeper import Keeper
+
+    for event in ("on_save", "on_train_begin"):
+        setattr(Keeper, event, _telling(getattr(Keeper, event), event, path))
+
+
+def _telling(original: Any, event: str, path: Path) -> Any:
+    def told(keeper: Any, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> Any:
+        digests = {name: _digests(weight) for name, weight in model.named_parameters()} if state.global_step else {}
+        if state.is_world_process_zero:
+            with path.open("a") as stream:
+                stream.write(json.dumps({"event": event, "step": state.global_step, "digests": digests}) + "\n")
+        return original(keeper, args, state, control, model=model, **more)
+
+    return told
+
+
+def _digests(weight: Any) -> list[str]:
+    """All processes take part, because each holds a shard."""
+    from deepspeed.utils import safe_get_full_fp32_param, safe_get_full_optimizer_state
+
+    whole = [safe_get_full_fp32_param(weight)]
+    whole += [safe_get_full_optimizer_state(weight, name) for name in ("exp_avg", "exp_avg_sq")]
+    return [hashlib.sha256(each.contiguous().numpy().tobytes()).hexdigest() for each in whole]
+
+
+def _spoil_rows() -> None:
+    import transformers
+    from torch.utils.data import SequentialSampler
+
+    transformers.Trainer._get_train_sampler = lambda trainer, rows=None: SequentialSampler(
+        rows if rows is not None else trainer.train_dataset
+    )
+
+
+def _spoil_moments() -> None:
+    from tunebird_trainer import deepspeed
+
+    def forgetful(optimizer: Any, _: float) -> None:
+        for state in optimizer.state.values():
+            state["exp_avg"].zero_()
+            state["exp_avg_sq"].zero_()
+
+    deepspeed.mend = forgetful
 
 
 def _free_port() -> int:

@@ -36,6 +36,7 @@ class Saved:
     path: Path
     step: int
     digest: str
+    processes: int = 1  # that wrote it
     facts: dict[str, Any] = field(default_factory=dict)  # counters that go on: tokens, losses, seconds trained
 
     @property
@@ -91,7 +92,7 @@ class Checkpoints:
         digest = storage.digest_of(digests)
         manifest = {
             "version": 1, "step": step, "digest": digest, "fingerprint": asdict(self.fingerprint),
-            "facts": facts, "files": digests,
+            "processes": group.world_size(), "facts": facts, "files": digests,
         }  # fmt: skip
         (written / MANIFEST).write_text(json.dumps(manifest, indent=1))
         final = self.root / written.name
@@ -99,14 +100,14 @@ class Checkpoints:
             self._discard(final)
         storage.publish(written, final)
         self.let_go(step)
-        return Saved(final, step, digest, facts)
+        return Saved(final, step, digest, group.world_size(), facts)
 
     def _read(self, path: Path) -> tuple[Saved | None, str]:
         try:
             manifest = json.loads((path / MANIFEST).read_text())
             whole = manifest["files"] == storage.file_digests(path, leave_out=[MANIFEST])
             theirs = Fingerprint(**manifest["fingerprint"])
-            saved = Saved(path, manifest["step"], manifest["digest"], manifest["facts"])
+            saved = Saved(path, manifest["step"], manifest["digest"], manifest["processes"], manifest["facts"])
         except (OSError, ValueError, KeyError, TypeError) as error:
             return None, f"it has no readable manifest ({error})"
         if not whole or saved.digest != storage.digest_of(manifest["files"]) or saved.step != _step(path):

@@ -344,10 +344,20 @@ def digest(value: Any) -> str:
     return "sha256:" + hashlib.sha256(canonical.encode()).hexdigest()
 
 
+_SPLIT = {
+    "training": ("microBatchSize", "gradientAccumulationSteps"),
+    "distributed": ("numNodes", "processesPerNode", "offloadOptimizer", "offloadParameters", "phaseLimits"),
+}
+
+
 def run_digest(config: Config) -> str:
-    """What makes two attempts the same run: everything but the attempt and where its results go."""
+    """What makes two attempts the same run: everything but the attempt, where its results go, and how a global batch is
+    split among processes."""
     shape = as_json(config)
     shape["job"].pop("attempt")
+    for part, names in _SPLIT.items():
+        for name in names:
+            shape[part].pop(name)
     for elsewhere in ("output", "checkpoint", "report"):
         shape.pop(elsewhere)
     return digest(shape)

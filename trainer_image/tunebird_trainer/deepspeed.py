@@ -6,6 +6,7 @@ operator that DeepSpeed would build on a CPU serves inference only.
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer.config import Offload, Precision
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 _BUCKET = 50_000_000  # elements reduced or fetched together: 100 MB in bf16 instead of DeepSpeed's gigabyte
+UNIVERSAL = "latest_universal"  # the file that points to a universal checkpoint
 _NEVER = 2**31 - 1
 _alive: list[Any] = []  # transformers knows the settings by a weak reference
 
@@ -64,7 +66,7 @@ def _zero(config: Config) -> dict[str, Any]:
 
 
 def is_universal(checkpoint: Path | None) -> bool:
-    return checkpoint is not None and (checkpoint / "latest_universal").exists()
+    return checkpoint is not None and (checkpoint / UNIVERSAL).exists()
 
 
 def prepare(config: Config) -> None:
@@ -91,3 +93,27 @@ def release(config: Config) -> None:
 
     _alive.clear()
     unset_hf_deepspeed_config()
+
+
+def mender() -> Any:
+    """A callback that sets right what the load of a universal checkpoint leaves wrong (DeepSpeed 0.19.8, stage3.py,
+    load_hp_checkpoint_state_from_checkpoint_dir_stage3): all shards get one and the same step counter, which then
+    counts once for each of them and spoils Adam's bias correction, and all groups the weight decay of the first."""
+    from transformers import TrainerCallback
+
+    class Mender(TrainerCallback):
+        def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
+            if args.deepspeed and "checkpoint" in args.deepspeed:
+                mend(optimizer.optimizer.optimizer, args.weight_decay)
+
+    return Mender()
+
+
+def mend(optimizer: Any, weight_decay: float) -> None:
+    """Give each shard a step counter of its own, and weight decay to the first group alone, as transformers makes
+    them."""
+    for state in optimizer.state.values():
+        if "step" in state:
+            state["step"] = copy.deepcopy(state["step"])
+    for number, group in enumerate(optimizer.param_groups):
+        group["weight_decay"] = 0.0 if number else weight_decay

@@ -33,6 +33,7 @@ _STALE_LOCK_SECONDS = 900
 _PEERS_GRACE_SECONDS = 20
 _STACK_SECONDS = 2
 _TAIL_LINES = 200
+_COMMAND = (sys.executable, "-m", "tunebird_trainer.run")
 _ENDED_WELL = (ExitCode.DONE, ExitCode.CHECKPOINTED)
 _QUIET = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1",
           "DISABLE_KUBEFLOW_INTEGRATION": "TRUE"}  # fmt: skip
@@ -126,7 +127,7 @@ class Children:
     def _start(self, rank: int, group: dict[str, str]) -> None:
         ours = {"TUNEBIRD_JOURNAL": str(journal(self.scratch, rank)), "TUNEBIRD_WRAPPER_PID": str(os.getpid()),
                 "TUNEBIRD_HEARTBEAT": str(_heartbeat(self.scratch, rank))}  # fmt: skip
-        command = [sys.executable, "-m", "tunebird_trainer.run", self.path]
+        command = [*_COMMAND, self.path]
         # A hang while Python still imports is found too.
         _heartbeat(self.scratch, rank).write_text(heartbeat.record(Beat(Phase.LOAD, 0, time.monotonic())))
         process = subprocess.Popen(command, env={**_QUIET, **os.environ, **group, **ours}, stderr=subprocess.PIPE)

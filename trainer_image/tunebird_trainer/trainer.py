@@ -13,7 +13,7 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOTrainer, SFTTrainer
 
-from tunebird_trainer import arguments, devices, heartbeat, objectives, packing, randomness, worst_case
+from tunebird_trainer import arguments, deepspeed, devices, heartbeat, objectives, packing, randomness, worst_case
 from tunebird_trainer.config import target_modules
 from tunebird_trainer.divergence import not_finite
 from tunebird_trainer.keeper import Keeper, StopRequestedDuringEvaluation
@@ -161,7 +161,13 @@ def build(config: Config, model: Any, tokenizer: Any, data: Prepared, keeper: Ke
         processing_class=tokenizer,
         train_dataset=_train_set(data.train, config),
         eval_dataset=data.validation if keeper.holds_out else None,
-        callbacks=[keeper, Sampler(config.training.samples, tokenizer, keeper.record), heartbeat.callback(), rehearsal],
+        callbacks=[
+            keeper,
+            Sampler(config.training.samples, tokenizer, keeper.record),
+            heartbeat.callback(),
+            deepspeed.mender(),
+            rehearsal,
+        ],
         **reference,
     )
     trainer.keeper = keeper

@@ -24,6 +24,9 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     serve.add_argument("--images", type=Path, help="YAML table of the local programs that stand for images")
     serve.add_argument("--kubeconfig", type=Path, help="where to write it (default: DATA_DIR/kubeconfig)")
     serve.add_argument("--gpus", type=int, default=0, help="nvidia.com/gpu that the node declares (default: 0)")
+    serve.add_argument(
+        "--shutdown-seconds", type=float, default=25, help="how long pods have to end on SIGTERM (default: 25)"
+    )
     serve.add_argument("--api-only", action="store_true", help="no controllers and no kubelet")
     serve.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     return parser.parse_args(argv)
@@ -41,6 +44,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         kubeconfig=arguments.kubeconfig,
         has_nodes=not arguments.api_only,
         gpus=arguments.gpus,
+        shutdown_seconds=arguments.shutdown_seconds,
     )
     plane = Devplane(options)
     stopping = asyncio.Event()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import os
 from dataclasses import dataclass, field
@@ -57,6 +56,7 @@ class Options:
     kubeconfig: Path | None = None
     has_nodes: bool = True
     gpus: int = 0
+    shutdown_seconds: float = 25
 
 
 def check_loopback(host: str) -> None:
@@ -152,14 +152,12 @@ class Devplane:
         )
 
     async def stop(self) -> None:
-        """Pods first, then controllers, then the server."""
-        if self.kubelet is not None:
-            await self.kubelet.stop()
+        """Controllers first, which decide about ended pods at the next start; then pods, then the server."""
         for task in self._tasks:
             task.cancel()
-        for task in self._tasks:
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self.kubelet is not None:
+            await self.kubelet.stop(self._options.shutdown_seconds)
         if self._runner is not None:
             await self._runner.cleanup()
         self.store.close()

@@ -17,6 +17,7 @@ from devplane.kubelet import logs as stored
 from devplane.kubelet.addresses import Addresses
 from devplane.kubelet.launch import Node
 from devplane.kubelet.pod import Pod
+from devplane.kubelet.process import LAST_WAIT
 from devplane.kubelet.volumes import SHARED_MEMORY, memory_prefix
 from devplane.node import HOST_IP, allocatable
 from devplane.objects import (
@@ -39,7 +40,7 @@ log = logging.getLogger("devplane.kubelet")
 
 
 class Kubelet:
-    """`start` returns at once; `stop` ends all processes and leaves the objects as they are."""
+    """`start` returns at once; `stop` lets pods end in order, in the time it is given, and then ends all processes."""
 
     def __init__(self, client: Client, context: Context) -> None:
         self._client = client
@@ -58,16 +59,24 @@ class Kubelet:
         self._sweep({uid_of(pod) for pod in known})
         self._watching = asyncio.create_task(self._watch(), name="kubelet")
 
-    async def stop(self) -> None:
-        for task in (self._watching, *self._lives.values()):
-            if task is not None:
-                task.cancel()
-        tasks = [task for task in (self._watching, *self._lives.values()) if task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+    async def stop(self, seconds: float = 0) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.gather(self._watching, return_exceptions=True)
+        await self._shut_down(seconds)
+        for task in self._lives.values():
+            task.cancel()
+        await asyncio.gather(*self._lives.values(), return_exceptions=True)
         await asyncio.gather(*(pod.abandon() for pod in self._pods.values()))
         self._sweep_memory()
         if self._session is not None:
             await self._session.close()
+
+    async def _shut_down(self, seconds: float) -> None:
+        """Containers that are not gone in time are killed; a moment more is left for their statuses."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds + LAST_WAIT):
+                await asyncio.gather(*(pod.shut_down(seconds) for pod in self._pods.values()))
 
     def _sweep(self, known: set[str]) -> None:
         """What pods left behind that were deleted while nobody looked, and what a killed kubelet did."""

@@ -126,6 +126,11 @@ class Container:
             self._place.event(self.spec, "Normal", "Killing", f"Stopping container {self.view.name}")
             await self._end_process(grace)
 
+    async def leave(self, grace: float) -> None:
+        """As `stop`, without the wait where the process can't hear a SIGTERM."""
+        self._stopping = True
+        await self._end_process(grace, ContainerProcess.leave)
+
     def settle(self) -> None:
         """After the end: what did not run last has ended too, or is not known any more."""
         if isinstance(self.view.state, Terminated):
@@ -250,14 +255,16 @@ class Container:
             self._show(state=Waiting("CrashLoopBackOff", message), last=ended)
             await asyncio.sleep(delay)
 
-    async def _end_process(self, grace: float) -> None:
+    async def _end_process(
+        self, grace: float, ask: Callable[[ContainerProcess], None] = ContainerProcess.terminate
+    ) -> None:
         process = self._process
         if process is None:
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._pre_stop()
-                process.terminate()
+                ask(process)
                 await self._gone.wait()
         process.kill()
         await self._gone.wait()

@@ -19,9 +19,11 @@ from devplane.kubelet.recovery import earlier
 from devplane.kubelet.sources import Objects
 from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated, pod_status
 from devplane.kubelet.volumes import VolumeError, Volumes
-from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, uid_of
+from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, stamp, uid_of
 from devplane.tokens import Bound, InvalidTokenError
 
+SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
+DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": SHUTDOWN[1]}
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -42,6 +44,8 @@ class Pod:
         self._news = asyncio.Event()
         self._doomed = asyncio.Event()
         self.gone = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._shutdown_at: float | None = None
         objects = Objects(node.client, self.namespace)
         self._volumes = Volumes(self._facts(), self.directory / "volumes", objects, objects.claim, self._mint)
         self._launch = Launch(node, self.directory, self._volumes, objects, self._facts)
@@ -81,8 +85,14 @@ class Pod:
         self.directory.mkdir(parents=True, exist_ok=True)
         if is_deleting(self._pod):
             self._doomed.set()
-        await self._unless(self._live(), self._doomed.wait(), self._past_deadline())
-        await self._end()
+        try:
+            await self._unless(self._live(), self._doomed.wait(), self._past_deadline())
+            if self._shutdown_at is None or is_deleting(self._pod):
+                await self._end()
+            else:
+                await self._leave()
+        finally:
+            self.ended.set()
 
     async def _unless(self, *ways: Coroutine[Any, Any, Any]) -> None:
         """Until the first of `ways` is over; an error of it is raised."""
@@ -163,12 +173,46 @@ class Pod:
         self._running[container] = task
         return task
 
+    async def shut_down(self, seconds: float) -> None:
+        """The node goes down in so many seconds: SIGTERM and the pod's own grace within them, and a status that says
+        so. A pod that is never restarted has failed, unless it still succeeds; any other goes on at the next start."""
+        self._shutdown_at = asyncio.get_running_loop().time() + seconds
+        self._doomed.set()
+        await self.ended.wait()
+
+    async def _leave(self) -> None:
+        ran = any(isinstance(one.view.state, Running) for one in (*self._inits, *self._mains))
+        await self._stop_all(Container.leave)
+        if not ran or self._pod["spec"].get("restartPolicy", "Always") != "Never":
+            self._sandbox = False
+            self.changed()
+            return
+        if any(not isinstance(one.view.state, Terminated) or one.view.state.exit_code for one in self._mains):
+            self._failure = SHUTDOWN
+            self._mark_disrupted()
+        self._conclude()
+
+    def _mark_disrupted(self) -> None:
+        """As kubelets do, so that a Job's podFailurePolicy may ignore this end."""
+        current = self._current()
+        if current is not None:
+            conditions = current["status"].setdefault("conditions", [])
+            conditions.append({**DISRUPTED, "lastProbeTime": None, "lastTransitionTime": stamp(now())})
+            with contextlib.suppress(ApiError):
+                self._node.client.update_status("pods", self.namespace, current)
+
     async def _end(self) -> None:
-        """Stop what runs, sidecars last and in reverse order; show the end; let go of an object that waits for that."""
-        grace = self._time_to_end()
-        await asyncio.gather(*(self._stop(container, grace) for container in self._mains))
-        for container in reversed(self._inits):
-            await self._stop(container, grace)
+        """Stop what runs; show the end; let go of an object that waits for that."""
+        await self._stop_all(Container.stop)
+        self._conclude()
+
+    async def _stop_all(self, way: Callable[[Container, float], Coroutine[Any, Any, None]]) -> None:
+        """Sidecars last and in reverse order."""
+        await asyncio.gather(*(self._stop(one, way(one, self._time_to_end())) for one in self._mains))
+        for one in reversed(self._inits):
+            await self._stop(one, way(one, self._time_to_end()))
+
+    def _conclude(self) -> None:
         for container in (*self._inits, *self._mains):
             container.settle()
         self._sandbox = False
@@ -180,17 +224,20 @@ class Pod:
     def _time_to_end(self) -> float:
         if self.gone.is_set():
             return 0
+        if self._shutdown_at is not None:
+            return min(self.grace, max(self._shutdown_at - asyncio.get_running_loop().time(), 0))
         return float(
             self._pod["metadata"].get("deletionGracePeriodSeconds", self.grace)
             if is_deleting(self._pod)
             else self.grace
         )
 
-    async def _stop(self, container: Container, grace: float) -> None:
+    async def _stop(self, container: Container, stopping: Coroutine[Any, Any, None]) -> None:
         task = self._running.get(container)
         if task is None:
+            stopping.close()
             return
-        await container.stop(grace)
+        await stopping
         task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await task

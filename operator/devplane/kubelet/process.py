@@ -90,6 +90,10 @@ class ContainerProcess:
         """SIGTERM to the first process, if it handles it (a container's first process gets no other)."""
         self._order(b"term\n")
 
+    def leave(self) -> None:
+        """SIGTERM if it handles it, else SIGKILL: nothing is gained by waiting for a process that can't hear."""
+        self._order(b"leave\n")
+
     def kill(self) -> None:
         self._order(b"kill\n")
 

@@ -1,6 +1,6 @@
 """The parent of one container's processes, run as its own small program: ``python -I -S shim.py``.
 
-stdin brings one line of JSON (argv, env, cwd, log, memory), then ``term`` or ``kill``; its end means that devplane is
+stdin brings one line of JSON (argv, env, cwd, log, memory), then ``term``, ``leave`` or ``kill``; its end means that devplane is
 gone, and everything is killed. stdout answers with JSON lines: ``started``, or ``error``; then ``exited``. It writes
 the log in the runtime's format (time, stream, F or P, text) and, like a container's PID namespace, lets nothing
 outlive the first process. Standard library only, and no import that costs more than a few milliseconds.
@@ -211,9 +211,11 @@ class Shim:
         for order in orders:
             if order == b"kill":
                 self._kill_all()
-            elif order == b"term" and handles_sigterm(self._main):
+            elif handles_sigterm(self._main):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(self._main, signal.SIGTERM)
+            elif order == b"leave":
+                self._kill_all()
 
     def _reap(self) -> None:
         while True:

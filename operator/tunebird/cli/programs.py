@@ -96,7 +96,7 @@ def recall(folder: Path) -> tuple[Program, ...]:
     return tuple(Program(**entry) for entry in json.loads(record.read_text()))
 
 
-def stop_all(folder: Path, grace_seconds: float = 15) -> tuple[str, ...]:
+def stop_all(folder: Path, grace_seconds: float = 35) -> tuple[str, ...]:
     """End what was started for `folder`, last started first; returns the names of what was running."""
     ended = []
     for program in reversed(recall(folder)):

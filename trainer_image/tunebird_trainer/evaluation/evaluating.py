@@ -99,7 +99,8 @@ def preflight(config: Config) -> dict[str, tunebird_checks.Suite]:
 def evaluate(
     config: Config, session: Session, model_dir: Path, base_dir: Path, prepared: Prepared | None, out_dir: Path
 ) -> EvaluationReport:
-    """Evaluate the model in the form that will be served, if anything is asked. Failing cases go to `out_dir`/evaluation/SUITE.jsonl.
+    """Evaluate the model in the form that will be served, if anything is asked. Failing cases go to
+    `out_dir`/evaluation/SUITE.jsonl.
 
     Raises:
         Failure: Preempted between two batches after SIGTERM, or what `preflight` raises.

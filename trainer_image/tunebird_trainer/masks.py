@@ -124,9 +124,6 @@ def pair(example: Preference, template: Template) -> Pair:
     chosen, rejected = (_last_turn_alone(whole, template, example.tools) for whole in wholes)
     first, second = (_split_at_answer(each) for each in (chosen, rejected))
     if first[0] != second[0]:
-        cut = [_apart(whole, template, example.tools) for whole in wholes]
-        first, second = (_split_at_answer(each) for each in cut)
-    if first[0] != second[0]:
         raise InvalidRow("can't be compared: the chat template writes the prompt differently for each answer")
     return Pair(first[0], first[1], second[1])
 
@@ -261,16 +258,6 @@ def _last_turn_alone(messages: tuple[Message, ...], template: Template, tools: t
     return _tokenized(text, [_answer(messages, len(messages) - 1, text, template, tools)], [], template)
 
 
-def _apart(messages: tuple[Message, ...], template: Template, tools: tuple[str, ...]) -> Sequence:
-    """Prompt and answer tokenized each on its own, for a tokenizer that would tell the prompt by what follows it."""
-    text = rendered(messages, template, tools)
-    start, end = _answer(messages, len(messages) - 1, text, template, tools)
-    prompt, said = (_ids(part, [], template)[0] for part in (text[:start], text[start:end]))
-    if said[-1] not in template.special:
-        said.append(template.tokenizer.eos_token_id)
-    return Sequence((*prompt, *said), (*[IGNORED] * len(prompt), *said))
-
-
 def _split_at_answer(sequence: Sequence) -> tuple[tuple[int, ...], tuple[int, ...]]:
     start = next(place for place, label in enumerate(sequence.labels) if label != IGNORED)
     return sequence.input_ids[:start], sequence.input_ids[start : _last_learned(sequence.labels) + 1]
@@ -302,23 +289,43 @@ def _append_end(ids: list[int], labels: list[int], template: Template) -> None:
 
 
 def _ids(text: str, cuts: list[int], template: Template) -> tuple[list[int], list[tuple[int, int]]]:
-    """Token ids and their characters. No token lies across a cut: where one would, the parts are tokenized apart, as
-    they are when the model is asked."""
-    encoding = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
-    ids, offsets = list(encoding["input_ids"]), list(encoding["offset_mapping"])
-    if not any(start < cut < end for cut in cuts for start, end in offsets[_before(offsets, cut) :][:1]):
+    """Token ids and their characters. What comes before a cut gives the tokens that it gives alone, as when the model
+    is asked; where it wouldn't, the parts are tokenized apart."""
+    ids, offsets = _raw(text, template)
+    controls = [found.start() for found in template.controls.finditer(text)] if cuts else []
+    if not any(_differs(text, cut, (ids, offsets), controls, template) for cut in cuts):
         return ids, offsets
-    ids, offsets, edges = [], [], [0, *cuts, len(text)]
-    for start, end in pairwise(edges):
-        part = template.tokenizer(text[start:end], add_special_tokens=False, return_offsets_mapping=True)
-        ids += part["input_ids"]
-        offsets += [(first + start, last + start) for first, last in part["offset_mapping"]]
+    ids, offsets = [], []
+    for start, end in pairwise([0, *cuts, len(text)]):
+        more, places = _raw(text[start:end], template)
+        ids += more
+        offsets += [(first + start, last + start) for first, last in places]
     return ids, offsets
 
 
-def _before(offsets: list[tuple[int, int]], cut: int) -> int:
-    """The last token that begins before the cut."""
-    return max(0, bisect_left(offsets, cut, key=lambda each: each[0]) - 1)
+def _raw(text: str, template: Template) -> tuple[list[int], list[tuple[int, int]]]:
+    encoding = template.tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    return list(encoding["input_ids"]), list(encoding["offset_mapping"])
+
+
+def _differs(
+    text: str, cut: int, tokens: tuple[list[int], list[tuple[int, int]]], controls: list[int], template: Template
+) -> bool:
+    """Whether the tokens before the cut depend on what follows: one lies across it, or white space was divided with a
+    look ahead. Nothing reaches over a control token, so only the text after the last one is tried."""
+    ids, offsets = tokens
+    place = _first_at(offsets, cut)
+    if place and offsets[place - 1][1] > cut:
+        return True
+    if not text[:cut][-1:].isspace():
+        return False
+    last = bisect_left(controls, cut)
+    begin = controls[last - 1] if last else 0
+    return _raw(text[begin:cut], template)[0] != ids[_first_at(offsets, begin) : place]
+
+
+def _first_at(offsets: list[tuple[int, int]], cut: int) -> int:
+    return bisect_left(offsets, cut, key=lambda each: each[0])
 
 
 def _adds_bos(template: Template) -> bool:

@@ -129,12 +129,6 @@ CASES: list[tuple[str, str, Body, Body]] = [
         _gate(maxRegression={"relative": "1%"}, compareTo="base"),
     ),
     (
-        "FineTuneJob",
-        "gates need suites",
-        {"evaluation": {"gates": [{"metric": "core.success", "minimum": "1%"}]}},
-        {"evaluation": {"suites": [{"name": "core", "source": PVC}]}},
-    ),
-    (
         "ModelRollout",
         "revision goes with a hf:// uri only",
         {"model": {"source": {**PVC, "revision": "main"}}},

@@ -34,10 +34,11 @@ SERVERS = (DEPLOYMENT, SERVICE, HTTP_ROUTE)
 CALLS: dict[tuple[str, str, str], tuple[Kind, ...]] = {
     ("finetune/observe.py", "get", "FINE_TUNE_JOB"): (FINE_TUNE_JOB,),
     ("finetune/observe.py", "get", "JOB"): (JOB,),
-    ("finetune/reconcile.py", "create", ""): (JOB, CONFIG_MAP),
+    ("finetune/reconcile.py", "create", ""): (JOB, CONFIG_MAP, SERVICE),
     ("finetune/reconcile.py", "delete", "CONFIG_MAP"): (CONFIG_MAP,),
     ("finetune/reconcile.py", "delete", "JOB"): (JOB,),
-    ("finetune/reconcile.py", "get", "CONFIG_MAP"): (CONFIG_MAP,),
+    ("finetune/reconcile.py", "delete", "SERVICE"): (SERVICE,),
+    ("finetune/reconcile.py", "get", ""): (CONFIG_MAP, SERVICE),
     ("finetune/reconcile.py", "post", ""): (EVENT,),
     ("finetune/reconcile.py", "replace_status", ""): (FINE_TUNE_JOB,),
     ("rollout/apply.py", "apply", ""): SERVERS,

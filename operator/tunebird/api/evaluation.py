@@ -60,7 +60,8 @@ class Gate(Closed):
     """A condition that the model must satisfy, on the interval's unfavourable end."""
 
     metric: Annotated[str, Field(max_length=128, pattern=r"^[A-Za-z][-A-Za-z0-9]*\.[A-Za-z][A-Za-z0-9]*$")] = Field(
-        description="<suite>.<metric>"
+        description="<suite>.<metric>, e.g. core.instructionSuccess; training.memorisation, validation.perplexity and "
+        "canaries.exposure need no suite."
     )
     minimum: Rate | None = Field(None, description="At least this.")
     maximum: Rate | None = Field(None, description="At most this.")
@@ -87,12 +88,4 @@ class Evaluation(Model):
     gates: tuple[Gate, ...] = Field((), max_length=32, description="All must hold, or the job fails with GateFailed.")
     canaries: int | None = Field(
         None, ge=1, le=1000, description="Random sequences planted in the training data, to measure memorisation."
-    )
-    RULES = (
-        Rule(
-            "!has(self.gates) || size(self.gates) == 0 || (has(self.suites) && size(self.suites) > 0)",
-            "gates need suites",
-            lambda evaluation: not evaluation.gates or bool(evaluation.suites),
-            "gates",
-        ),
     )

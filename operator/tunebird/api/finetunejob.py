@@ -86,7 +86,9 @@ class Form(StrEnum):
 class Output(Model):
     """Where the result goes."""
 
-    storage: StorageRef = Field(description="Run and attempt are appended: <uri>/<uid>-<attempt>.")
+    storage: StorageRef = Field(
+        description="Run and attempt are appended: <uri>/<uid>-<attempt>; in a registry as a tag."
+    )
     forms: tuple[Form, ...] = Field(
         (), max_length=2, description="adapter, merged. Both for adapters and merged for full tuning if absent."
     )

@@ -109,7 +109,6 @@ class ReferenceStatus(Model):
 
     job: Word = Field(description="Name of the FineTuneJob.")
     uri: Uri = Field(description="Its artifact.")
-    base: Uri = Field(description="The artifact's merged model.")
     digest: Word = Field(description="Digest of the merged model.")
     secret: Annotated[str, Field(max_length=253)] = Field("", description="Secret that its output was written with.")
 

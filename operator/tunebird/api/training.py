@@ -92,7 +92,7 @@ class Samples(Model):
 
     every_steps: int = Field(100, ge=1, description="Steps between them.")
     prompts: tuple[Annotated[str, Field(max_length=2048)], ...] = Field(
-        (), max_length=16, description="What is asked; some of the validation rows if empty."
+        min_length=1, max_length=16, description="What is asked."
     )
     max_tokens: int = Field(64, ge=1, le=4096, description="Longest answer in tokens.")
 

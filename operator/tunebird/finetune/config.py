@@ -9,6 +9,7 @@ from tunebird.api.base import duration_seconds
 from tunebird.api.finetunejob import FineTuneJob, FineTuneJobSpec
 from tunebird.api.jobstatus import ReferenceStatus
 from tunebird.finetune.evaluation import JOB
+from tunebird.finetune.places import run_uri
 from tunebird.finetune.plan import Plan
 from tunebird.finetune.rows import MIXING_STOPS
 
@@ -54,7 +55,7 @@ def _model(spec: FineTuneJobSpec, results: dict[str, ReferenceStatus]) -> config
     else:
         assert reference is not None  # one of the two is there, by the API's rule
         result = results[reference.name]
-        uri, revision, digest = result.base, "", result.digest
+        uri, revision, digest = result.uri, "", result.digest
     return config.ModelConfig(
         uri=uri, revision=revision, digest=digest, chat_template=spec.model.chat_template, attention="auto"
     )
@@ -86,7 +87,7 @@ def _output(spec: FineTuneJobSpec, plan: Plan, run: str) -> config.OutputConfig:
     card = spec.output.card
     return config.OutputConfig.model_validate(
         {
-            "uri": f"{spec.output.storage.uri.rstrip('/')}/{run}",
+            "uri": run_uri(spec.output.storage.uri, run),
             "forms": plan.forms,
             "card": {
                 "intended_use": card.intended_use,

@@ -196,7 +196,7 @@ def _referring(seen: Observed, record: Record) -> Decision:
         news = () if record.awaiting == said else (Happening(troubles[0].reason, said),)
         return Decision(replace(record, awaiting=said), (), news, SLOW_SECONDS)
     results = tuple(other.result for other in seen.referred if other.result is not None)
-    told = tuple(Happening("ReferenceResolved", f"{each.job} is {each.digest[:19]} at {each.base}") for each in results)
+    told = tuple(Happening("ReferenceResolved", f"{each.job} is {each.digest[:19]} at {each.uri}") for each in results)
     return Decision(replace(record, awaiting="", references=(*record.references, *results)), (), told)
 
 

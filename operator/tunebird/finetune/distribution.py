@@ -7,8 +7,12 @@ from collections.abc import Iterator
 from tunebird.api import trainer as config
 from tunebird.api.compute import DeepSpeed, Offload
 from tunebird.api.finetunejob import FineTuneJobSpec
-from tunebird.api.method import Tuning
+from tunebird.api.method import QuantizationType, Tuning
+from tunebird.api.training import Optimizer
 from tunebird.finetune.choices import Choice, Part, pick
+
+SHARDED_OPTIMIZERS = (Optimizer.AUTO, Optimizer.ADAMW, Optimizer.SGD)
+QUANTIZED = (QuantizationType.NF4, QuantizationType.INT8)
 
 
 def processes_per_node(spec: FineTuneJobSpec) -> int:
@@ -58,6 +62,8 @@ def _auto_stage(spec: FineTuneJobSpec, tuning: str) -> tuple[str, str]:
         return "none", "auto: adapters have small optimizer states, plain data parallelism is fastest"
     if spec.compute.gpus_per_node == 0:
         return "none", "auto: on the CPU memory is large, plain data parallelism is simplest"
+    if spec.training.optimizer not in SHARDED_OPTIMIZERS:
+        return "none", f"auto: the states of {spec.training.optimizer.value} don't fit ZeRO's shards"
     return (
         "2",
         "auto: plain data parallelism would hold 20 bytes a parameter, ZeRO-2 2 + 14/N; ask for 3 if it is short",
@@ -67,13 +73,16 @@ def _auto_stage(spec: FineTuneJobSpec, tuning: str) -> tuple[str, str]:
 def _offloads(spec: FineTuneJobSpec) -> tuple[Choice, Choice]:
     asked = (spec.deepspeed or DeepSpeed()).offload
     reason = "auto: offloading is slow; ask for cpu where GPU memory is short"
-    pairs = (("optimizer", asked.optimizer), ("parameters", asked.parameters))
-    chosen = (
-        pick(f"deepspeed.offload.{name}", None if value is Offload.AUTO else value.value, "none", reason)
-        for name, value in pairs
+    follows = asked.parameters is Offload.CPU
+    why = "auto: parameters are offloaded, and the optimizer's states are larger" if follows else reason
+    return (
+        pick("deepspeed.offload.optimizer", _asked(asked.optimizer), "cpu" if follows else "none", why),
+        pick("deepspeed.offload.parameters", _asked(asked.parameters), "none", reason),
     )
-    optimizer, parameters = chosen
-    return optimizer, parameters
+
+
+def _asked(value: Offload) -> str | None:
+    return None if value is Offload.AUTO else value.value
 
 
 def distribution_problems(spec: FineTuneJobSpec) -> Iterator[str]:
@@ -85,10 +94,33 @@ def distribution_problems(spec: FineTuneJobSpec) -> Iterator[str]:
             f"spec.training.globalBatchSize ({whole}): can't be shared evenly by {world} processes "
             f"({spec.compute.num_nodes} pods, {processes_per_node(spec)} each); use {near}"
         )
-    if spec.deepspeed is None:
-        return
-    stage, offload = spec.deepspeed.zero_stage, spec.deepspeed.offload
+    if spec.deepspeed is not None:
+        yield from _sharding_problems(spec, spec.deepspeed)
+
+
+def _sharding_problems(spec: FineTuneJobSpec, asked: DeepSpeed) -> Iterator[str]:
+    stage, offload = asked.zero_stage, asked.offload
     if offload.parameters is Offload.CPU and stage != "3":
         yield f"spec.deepspeed.offload.parameters (cpu): needs zeroStage 3, not {stage}; set it or remove the offload"
+    if offload.parameters is Offload.CPU and offload.optimizer is Offload.NONE:
+        yield "spec.deepspeed.offload.optimizer (none): it is the larger part and goes first; use cpu or auto"
+    if stage not in ("auto", "none") and spec.training.optimizer not in SHARDED_OPTIMIZERS:
+        name = spec.training.optimizer.value
+        yield f"spec.training.optimizer ({name}): its states don't fit ZeRO's shards; use adamw or sgd"
+    yield from _third_stage_problems(spec, stage)
     if offload.optimizer is Offload.CPU and stage in ("auto", "none"):
         yield f"spec.deepspeed.offload.optimizer (cpu): needs zeroStage 1, 2 or 3, not {stage}; set it or remove it"
+
+
+def _third_stage_problems(spec: FineTuneJobSpec, stage: str) -> Iterator[str]:
+    """Under ZeRO-3 no process has the whole model."""
+    if stage != "3":
+        return
+    quantized = spec.method.quantization.type
+    if quantized in QUANTIZED:
+        yield (
+            f"spec.deepspeed.zeroStage (3): can't shard {quantized.value} weights; use 2 or none, where each process "
+            "holds the small base whole, or quantization none"
+        )
+    if spec.training.samples is not None:
+        yield "spec.training.samples: no process has the whole model under zeroStage 3; remove it or use 2"

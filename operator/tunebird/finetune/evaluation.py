@@ -10,7 +10,7 @@ from tunebird.api.base import fraction
 from tunebird.api.finetunejob import FineTuneJobSpec
 
 CONFIDENCE = "95%"
-CANARIES = "canaries"
+BUILT_IN = ("training", "validation", "canaries")  # metrics of the run itself, which need no suite
 JOB = "job/"
 
 
@@ -70,10 +70,27 @@ def evaluation_problems(spec: FineTuneJobSpec) -> Iterator[str]:
     if asked is None:
         return
     for suite in asked.suites:
-        yield from _judge_problems(suite)
-    known = {suite.name for suite in asked.suites} | ({CANARIES} if asked.canaries else set())
+        yield from _suite_problems(suite)
+    known = {suite.name for suite in asked.suites} | set(_measured(spec))
     for index, gate in enumerate(asked.gates):
         yield from _gate_problems(gate, f"spec.evaluation.gates[{index}]", known)
+
+
+def _measured(spec: FineTuneJobSpec) -> Iterator[str]:
+    yield "training"
+    if spec.validation.percent:
+        yield "validation"
+    if spec.evaluation is not None and spec.evaluation.canaries:
+        yield "canaries"
+
+
+def _suite_problems(suite: api.Suite) -> Iterator[str]:
+    field, sampling = f"spec.evaluation.suites[{suite.name}]", suite.generation
+    if suite.name in BUILT_IN:
+        yield f"{field}.name: stands for metrics that come without a suite; choose another"
+    if sampling is not None and (sampling.samples or 1) > 1 and float(sampling.temperature or "0") == 0:
+        yield f"{field}.generation.samples ({sampling.samples}): greedy answers are all alike; set a temperature or 1"
+    yield from _judge_problems(suite)
 
 
 def _judge_problems(suite: api.Suite) -> Iterator[str]:
@@ -84,6 +101,8 @@ def _judge_problems(suite: api.Suite) -> Iterator[str]:
         yield f"{field}.source ({judge.source.uri}): not supported by this version; serve it and name its endpoint"
     elif not judge.endpoint or not judge.model:
         yield f"{field}: endpoint and model are both needed; add what is missing"
+    elif not judge.endpoint.startswith(("http://", "https://")):
+        yield f"{field}.endpoint ({judge.endpoint}): is no http:// or https:// address; correct it"
 
 
 def _gate_problems(gate: api.Gate, field: str, known: set[str]) -> Iterator[str]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tunebird.api.data import Format, Mixing, MixingStop
+from tunebird.api.data import Format, Mixing, MixingStop, OnTooLong
 from tunebird.api.finetunejob import DeletionPolicy, FineTuneJobSpec, Form
 from tunebird.api.method import Objective, QuantizationType, Tuning
 from tunebird.api.training import Optimizer, Precision
+from tunebird.finetune.choices import text
 from tunebird.finetune.distribution import distribution_problems
 from tunebird.finetune.evaluation import evaluation_problems
 from tunebird.finetune.merge import PROTECTED_ENV, template_problems
@@ -85,7 +86,7 @@ def _optimizer(spec: Spec) -> str | None:
 
 def _preferences(spec: Spec, value: object) -> object | None:
     """`value` where it was asked for together with dpo."""
-    return value if value and spec.method.objective is Objective.DPO else None
+    return value if value is not None and spec.method.objective is Objective.DPO else None
 
 
 def _unvalidated(spec: Spec) -> str | None:
@@ -113,6 +114,23 @@ def _smoothing(spec: Spec) -> str | None:
     return asked if high else None
 
 
+def _swapped(spec: Spec) -> str | None:
+    """A share of swapped preferences that the loss doesn't know of."""
+    asked = spec.method.dpo
+    if asked is None or asked.loss == "robust" or asked.label_smoothing is None:
+        return None
+    return None if _zero(asked.label_smoothing) else asked.label_smoothing
+
+
+def _split(spec: Spec) -> str | None:
+    return spec.preparation.on_too_long.value if spec.preparation.on_too_long is OnTooLong.SPLIT else None
+
+
+def _dropout(spec: Spec) -> str | None:
+    asked = spec.method.lora.dropout if spec.method.lora is not None else "0"
+    return None if _zero(asked) else asked
+
+
 LIMITS = (
     Limit("datasets.format", _format, "sft learns from conversations, continue from text, dpo from preference pairs"),
     Limit("mixingStop", _mixing_stop, "goes with mixing interleave only; remove it or set mixing"),
@@ -132,6 +150,22 @@ LIMITS = (
         f"{_ABSENT}; use lora, full or auto",
     ),
     Limit("method.dpo.beta", lambda s: _zero(s.method.dpo.beta if s.method.dpo else None), "must be above 0"),
+    Limit("method.dpo.labelSmoothing", _swapped, "only the loss robust takes it into account; use that, or remove it"),
+    Limit(
+        "method.lora.dropout",
+        lambda s: _preferences(s, _dropout(s)),
+        "dpo compares with the reference's log-probabilities, which dropout would blur; use 0",
+    ),
+    Limit(
+        "preparation.onTooLong",
+        lambda s: _preferences(s, _split(s)),
+        "a preference pair has one answer and can't be split; use Drop, Truncate or Fail",
+    ),
+    Limit(
+        "training.lossOn",
+        lambda s: _preferences(s, _other(s.training.loss_on.value, "completions")),
+        "dpo's loss is on the two answers; use completions",
+    ),
     Limit("method.dpo.labelSmoothing", _smoothing, "at half of all pairs swapped nothing can be learned; use less"),
     Limit("method.quantization.type", _quantized, "full tuning can't learn a quantized base; use tuning lora, or none"),
     Limit("training.learningRate", lambda s: _zero(s.training.learning_rate), "nothing would be learned; remove it"),
@@ -139,13 +173,18 @@ LIMITS = (
     Limit("training.precision", _half, "half precision needs a GPU; use fp32 or auto on the CPU"),
     Limit(
         "training.packing",
-        lambda s: _preferences(s, s.training.packing or None),
+        lambda s: _preferences(s, text(True) if s.training.packing else None),
         "preference pairs can't be packed; remove it",
     ),
     Limit(
         "training.groupByLength",
-        lambda s: (s.training.group_by_length and s.training.packing) or None,
+        lambda s: text(True) if s.training.group_by_length and s.training.packing else None,
         "packed sequences have one length; remove it or packing",
+    ),
+    Limit(
+        "training.groupByLength",
+        lambda s: text(True) if s.training.group_by_length and s.mixing is Mixing.INTERLEAVE else None,
+        "interleave decides the order of rows; use mixing concatenate, or remove it",
     ),
     Limit(
         "training.neftuneAlpha",

@@ -71,6 +71,8 @@ def _auto_quantization(spec: FineTuneJobSpec, tuning: str) -> tuple[str, str]:
     parameters = parameters_by_name(source.uri) if source is not None else None
     if tuning != Tuning.LORA:
         return "none", "auto: full tuning learns the base itself"
+    if spec.deepspeed is not None and spec.deepspeed.zero_stage == "3":
+        return "none", "auto: ZeRO-3 can't shard quantized weights"
     if spec.compute.gpus_per_node == 0:
         return "none", "auto: on the CPU memory is large and nf4 slow"
     if memory is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 
 from tunebird.api.base import StorageRef
@@ -9,10 +10,11 @@ from tunebird.api.finetunejob import FineTuneJobSpec
 from tunebird.api.jobstatus import ReferenceStatus
 from tunebird.finetune.credentials import KEYS, Credential, several
 
+_REPOSITORY = re.compile(r"oci://[^/]+/[a-z0-9]([a-z0-9._/-]*[a-z0-9])?")
 _READ = ("hf", "s3", "gs", "https", "pvc")
 _SCHEMES: Mapping[str, tuple[str, ...]] = {
-    "model": ("hf", "s3", "gs", "oci", "https", "pvc"),
-    "method": ("hf", "s3", "gs", "oci", "https", "pvc"),
+    "model": ("hf", "s3", "gs", "oci", "pvc"),
+    "method": ("hf", "s3", "gs", "oci", "pvc"),
     "datasets": _READ,
     "evaluation": _READ,
     "checkpoint": ("pvc",),
@@ -46,6 +48,11 @@ def claims(spec: FineTuneJobSpec, *others: str) -> tuple[str, ...]:
     return tuple(sorted({uri.removeprefix("pvc://").partition("/")[0] for uri in uris if uri.startswith("pvc://")}))
 
 
+def run_uri(output: str, run: str) -> str:
+    """Where one run's artifact goes: a folder of its own, in a registry a tag."""
+    return f"{output}:{run}" if scheme(output) == "oci" else f"{output.rstrip('/')}/{run}"
+
+
 def scheme(uri: str) -> str:
     """The part before ``://``."""
     return uri.partition("://")[0]
@@ -77,7 +84,7 @@ def place_problems(spec: FineTuneJobSpec, *, allow_file_uris: bool) -> Iterator[
     for field, ref in storages(spec):
         yield from _storage_problems(field, ref, allow_file_uris)
     yield from _template_problems(spec, allow_file_uris)
-    yield from _checkpoint_problems(spec)
+    yield from _output_problems(spec)
     yield from several(credentials(spec))
     if len(judge_secrets(spec)) > 1:
         names = ", ".join(judge_secrets(spec))
@@ -104,7 +111,9 @@ def _template_problems(spec: FineTuneJobSpec, allow_file_uris: bool) -> Iterator
         yield f"spec.model.chatTemplate ({uri}): a file is read from pvc://claim/path only; copy it there"
 
 
-def _checkpoint_problems(spec: FineTuneJobSpec) -> Iterator[str]:
+def _output_problems(spec: FineTuneJobSpec) -> Iterator[str]:
     uri = spec.output.storage.uri
+    if scheme(uri) == "oci" and not _REPOSITORY.fullmatch(uri):
+        yield f"spec.output.storage.uri ({uri}): write oci://host/repository in lower case; each run is a tag of it"
     if spec.checkpoint is None and scheme(uri) not in ("pvc", "file"):
         yield f"spec.checkpoint: {uri} can't hold checkpoints; name a volume, e.g. checkpoint.storage.uri pvc://checkpoints"

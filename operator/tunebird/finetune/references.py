@@ -68,7 +68,6 @@ def _result(name: str, manifest: Manifest) -> Referred:
         ReferenceStatus(
             job=name,
             uri=artifact.uri,
-            base=f"{artifact.uri.rstrip('/')}/{form.path}",
             digest=form.digest,
             secret=secret.name if secret is not None else "",
         ),

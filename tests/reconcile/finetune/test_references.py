@@ -56,7 +56,7 @@ async def test_its_merged_model_becomes_the_base_with_its_digest() -> None:
     _succeeds(world)
     await world.settle()
     config = _config(world)
-    assert config["model"]["uri"] == "pvc://results/before/1/merged"
+    assert config["model"]["uri"] == "pvc://results/before/1"
     assert config["model"]["digest"] == DIGEST
     assert world.status["references"][0]["job"] == "before"
     claims = {
@@ -88,7 +88,7 @@ async def test_what_it_trains_from_stays_even_if_the_other_job_goes() -> None:
     world.clock.advance(600)
     await world.settle()
     second = json.loads(world.kube.find(CONFIG_MAP, "bot-2")["data"]["config.json"])
-    assert second["model"]["uri"] == "pvc://results/before/1/merged"
+    assert second["model"]["uri"] == "pvc://results/before/1"
 
 
 async def test_a_failed_base_fails_the_job_with_its_reason_and_retry_looks_again() -> None:

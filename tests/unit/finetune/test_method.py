@@ -17,6 +17,7 @@ from tunebird.finetune.config import trainer_config
 from tunebird.finetune.limits import refusals
 from tunebird.finetune.method import LEARNING_RATES, parameters_by_name
 from tunebird.finetune.plan import Plan, resolve
+from tunebird_trainer import config_file, config_rules
 
 PVC = {"uri": "pvc://data/rows.jsonl"}
 
@@ -109,6 +110,7 @@ def test_the_base_is_quantized_where_it_would_fill_half_of_a_gpu(
         ("full", {"gpusPerNode": 8}, {"zeroStage": "none"}, 0),
         ("lora", {"gpusPerNode": 8}, None, 0),
         ("full", {"numNodes": 2}, None, 0),
+        ("lora", {"gpusPerNode": 8}, {"zeroStage": 3}, 3),
         ("full", {"numNodes": 2, "gpusPerNode": 1}, {}, 2),
     ],
 )
@@ -132,8 +134,9 @@ def test_the_global_batch_is_shared_by_all_processes() -> None:
 
 def test_offloads_are_as_asked() -> None:
     both = {"zeroStage": 3, "offload": {"optimizer": "cpu", "parameters": "cpu"}}
-    resolved = _plan(method={"tuning": "full"}, compute={"gpusPerNode": 2}, deepspeed=both).distributed
-    assert (resolved.offload_optimizer, resolved.offload_parameters) == ("cpu", "cpu")
+    for asked in (both, {"zeroStage": 3, "offload": {"parameters": "cpu"}}):
+        resolved = _plan(method={"tuning": "full"}, compute={"gpusPerNode": 2}, deepspeed=asked).distributed
+        assert (resolved.offload_optimizer, resolved.offload_parameters) == ("cpu", "cpu")
 
 
 def test_the_best_checkpoint_is_published_where_training_stops_early() -> None:
@@ -154,13 +157,17 @@ EVERYTHING: dict[str, Any] = {
     "preparation": {
         "deduplicate": {"near": "0.8"},
         "redact": ["email", "iban", "secret"],
-        "onTooLong": "Split",
+        "onTooLong": "Truncate",
         "maxInvalid": "2.5%",
         "maxTooLong": "10%",
         "onUnsafe": "Drop",
         "onContaminated": "Fail",
     },
-    "method": {"objective": "dpo", "quantization": {"type": "nf4", "double": False}, "dpo": {"labelSmoothing": "5%"}},
+    "method": {
+        "objective": "dpo",
+        "quantization": {"type": "nf4", "double": False},
+        "dpo": {"labelSmoothing": "5%", "loss": "robust"},
+    },
     "training": {
         "optimizer": "paged-adamw-8bit",
         "maxGradientNorm": "0.5",
@@ -201,10 +208,43 @@ def _unset(model: BaseModel, path: str = "") -> list[str]:
 
 def _references() -> tuple[ReferenceStatus, ...]:
     digest = f"sha256:{'1' * 64}"
-    return tuple(
-        ReferenceStatus(job=name, uri=f"pvc://m/{name}", base=f"pvc://m/{name}/merged", digest=digest)
-        for name in ("before", "served")
-    )
+    return tuple(ReferenceStatus(job=name, uri=f"pvc://m/{name}", digest=digest) for name in ("before", "served"))
+
+
+# What a user may combine: the operator accepts each, so the trainer must too.
+COMBINED: list[dict[str, Any]] = [
+    {},
+    EVERYTHING,
+    {"method": {"objective": "continue"}, "training": {"packing": True}},
+    {"method": {"objective": "dpo", "tuning": "full"}, "compute": {"gpusPerNode": 4}},
+    {"method": {"tuning": "full"}, "compute": {"numNodes": 2, "gpusPerNode": 4}, "deepspeed": {"zeroStage": 3}},
+    {
+        "method": {"tuning": "full"},
+        "compute": {"gpusPerNode": 4},
+        "deepspeed": {"zeroStage": 3, "offload": {"parameters": "cpu"}},
+    },
+    {"method": {"tuning": "full"}, "compute": {"gpusPerNode": 4}, "training": {"optimizer": "adafactor"}},
+    {"compute": {"gpusPerNode": 4, "gpuMemory": "24Gi"}, "model": {"source": {"uri": "hf://o/m-8B"}}},
+    {
+        "compute": {"gpusPerNode": 4, "gpuMemory": "24Gi"},
+        "model": {"source": {"uri": "hf://o/m-8B"}},
+        "deepspeed": {"zeroStage": 3},
+    },
+    {"compute": {"numNodes": 3}},
+    {"training": {"groupByLength": True, "neftuneAlpha": "5", "maxSteps": 5, "evaluateEvery": 2}},
+    {"output": {"storage": {"uri": "s3://b/m"}}, "checkpoint": {"storage": {"uri": "pvc://checkpoints"}}},
+    {"output": {"storage": {"uri": "oci://ghcr.io/o/m"}}, "checkpoint": {"storage": {"uri": "pvc://checkpoints"}}},
+    {"evaluation": {"gates": [{"metric": "validation.perplexity", "maxRegression": {"relative": "5%"}}]}},
+]
+
+
+@pytest.mark.parametrize("spec", COMBINED, ids=range(len(COMBINED)))
+def test_what_the_operator_accepts_the_trainer_accepts(spec: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    job = _job(**spec)
+    assert refusals(job.spec, allow_file_uris=False) == ()
+    resolved = trainer_config(job, resolve(job.spec), 1, _references())
+    monkeypatch.setattr(config_rules, "_absent", lambda _: False)  # the image's packages, not this environment's
+    config_file.parse(json.loads(resolved.model_dump_json(by_alias=True)))
 
 
 @pytest.mark.parametrize("spec", [{}, EVERYTHING], ids=["nothing", "everything"])
@@ -219,7 +259,7 @@ def test_no_field_of_the_trainers_config_is_left_to_a_default(spec: dict[str, An
 def test_what_was_asked_for_arrives_in_the_trainers_units() -> None:
     job = _job(**EVERYTHING)
     resolved: TrainerConfig = trainer_config(job, resolve(job.spec), 1, _references())
-    assert resolved.model.uri == "pvc://m/before/merged"
+    assert resolved.model.uri == "pvc://m/before"
     assert resolved.model.digest == f"sha256:{'1' * 64}"
     assert (resolved.mixing_stop, resolved.validation.split_by) == ("allExhausted", "user")
     assert resolved.preparation.deduplicate.near == 0.8

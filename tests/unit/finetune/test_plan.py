@@ -81,36 +81,46 @@ def test_the_plans_hash_follows_what_is_trained() -> None:
 
 
 DATA = {"name": "a", "source": PVC}
-REFUSED: dict[str, dict[str, Any]] = {
-    "datasets.format": {"datasets": [{**DATA, "format": "preference"}]},
-    "mixingStop": {"mixingStop": "AllExhausted"},
-    "preparation.deduplicate.near": {"preparation": {"deduplicate": {"near": "0%"}}},
-    "method.objective": {"method": {"objective": "kto"}},
-    "method.tuning": {"method": {"tuning": "ia3"}},
-    "method.dpo.beta": {"method": {"objective": "dpo", "dpo": {"beta": "0"}}},
-    "method.dpo.labelSmoothing": {"method": {"objective": "dpo", "dpo": {"labelSmoothing": "50%"}}},
-    "method.quantization.type": {"method": {"tuning": "full", "quantization": {"type": "nf4"}}},
-    "training.learningRate": {"training": {"learningRate": "0"}},
-    "training.optimizer": {"training": {"optimizer": "paged-adamw-8bit"}},
-    "training.precision": {"training": {"precision": "fp16"}},
-    "training.packing": {"method": {"objective": "dpo"}, "training": {"packing": True}},
-    "training.groupByLength": {"training": {"groupByLength": True, "packing": True}},
-    "training.neftuneAlpha": {"method": {"objective": "dpo"}, "training": {"neftuneAlpha": "5"}},
-    "validation.percent": {"validation": {"percent": 0}, "training": {"earlyStopping": {}}},
-    "training.env": {"training": {"env": [{"name": "TUNEBIRD_CONFIG", "value": "x"}]}},
-    "output.forms": {"method": {"tuning": "full"}, "output": {"storage": PVC, "forms": ["adapter"]}},
-    "budget": {"budget": {"gpuHours": 4}},
-    "queueName": {"queueName": "research"},
-    "trainer": {"trainer": {"image": "mine"}},
-    "deletionPolicy": {"deletionPolicy": "DeleteArtifact"},
-}
+DPO = {"objective": "dpo"}
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("datasets.format", {"datasets": [{**DATA, "format": "preference"}]}),
+    ("mixingStop", {"mixingStop": "AllExhausted"}),
+    ("preparation.deduplicate.near", {"preparation": {"deduplicate": {"near": "0%"}}}),
+    ("method.objective", {"method": {"objective": "kto"}}),
+    ("method.tuning", {"method": {"tuning": "ia3"}}),
+    ("method.dpo.beta", {"method": {"objective": "dpo", "dpo": {"beta": "0"}}}),
+    ("method.dpo.labelSmoothing", {"method": {**DPO, "dpo": {"labelSmoothing": "50%", "loss": "robust"}}}),
+    ("method.quantization.type", {"method": {"tuning": "full", "quantization": {"type": "nf4"}}}),
+    ("training.learningRate", {"training": {"learningRate": "0"}}),
+    ("training.optimizer", {"training": {"optimizer": "paged-adamw-8bit"}}),
+    ("training.precision", {"training": {"precision": "fp16"}}),
+    ("training.packing", {"method": {"objective": "dpo"}, "training": {"packing": True}}),
+    ("training.groupByLength", {"training": {"groupByLength": True, "packing": True}}),
+    ("training.neftuneAlpha", {"method": {"objective": "dpo"}, "training": {"neftuneAlpha": "5"}}),
+    ("validation.percent", {"validation": {"percent": 0}, "training": {"earlyStopping": {}}}),
+    ("training.env", {"training": {"env": [{"name": "TUNEBIRD_CONFIG", "value": "x"}]}}),
+    ("output.forms", {"method": {"tuning": "full"}, "output": {"storage": PVC, "forms": ["adapter"]}}),
+    ("budget", {"budget": {"gpuHours": 4}}),
+    ("queueName", {"queueName": "research"}),
+    ("trainer", {"trainer": {"image": "mine"}}),
+    ("deletionPolicy", {"deletionPolicy": "DeleteArtifact"}),
+    ("method.dpo.labelSmoothing", {"method": {**DPO, "dpo": {"labelSmoothing": "5%"}}}),
+    ("method.lora.dropout", {"method": {**DPO, "lora": {"dropout": "5%"}}}),
+    ("preparation.onTooLong", {"method": DPO, "preparation": {"onTooLong": "Split"}}),
+    ("training.lossOn", {"method": DPO, "training": {"lossOn": "all"}}),
+    ("training.groupByLength", {"training": {"groupByLength": True}, "mixing": "interleave"}),
+]
 
 
-@pytest.mark.parametrize("field", [limit.field for limit in LIMITS])
-def test_what_cannot_be_done_is_refused_with_field_and_remedy(field: str) -> None:
-    found = refusals(_job(**REFUSED[field]).spec, allow_file_uris=False)
+@pytest.mark.parametrize(("field", "spec"), REFUSED, ids=[field for field, _ in REFUSED])
+def test_what_cannot_be_done_is_refused_with_field_and_remedy(field: str, spec: dict[str, Any]) -> None:
+    found = refusals(_job(**spec).spec, allow_file_uris=False)
     assert len(found) == 1
     assert found[0].startswith(f"spec.{field}")
+
+
+def test_each_limit_has_a_spec_that_it_refuses() -> None:
+    assert sorted(field for field, _ in REFUSED) == sorted(limit.field for limit in LIMITS)
 
 
 SUITES = [{"name": "core", "source": PVC}]
@@ -150,6 +160,30 @@ ALSO_REFUSED: list[tuple[str, dict[str, Any]]] = [
     (
         "spec.evaluation.suites[core].judge.source",
         {"evaluation": {"suites": [{**SUITES[0], "judge": {"source": PVC}}]}},
+    ),
+    (
+        "spec.deepspeed.offload.optimizer (none)",
+        {"deepspeed": {"zeroStage": 3, "offload": {"optimizer": "none", "parameters": "cpu"}}},
+    ),
+    ("spec.deepspeed.zeroStage (3)", {"deepspeed": {"zeroStage": 3}, "method": {"quantization": {"type": "nf4"}}}),
+    ("spec.training.optimizer (adafactor)", {"deepspeed": {"zeroStage": 2}, "training": {"optimizer": "adafactor"}}),
+    ("spec.training.samples", {"deepspeed": {"zeroStage": 3}, "training": {"samples": {"prompts": ["Hello"]}}}),
+    ("spec.evaluation.suites[training].name", {"evaluation": {"suites": [{"name": "training", "source": PVC}]}}),
+    (
+        "spec.evaluation.suites[core].generation.samples (4)",
+        {"evaluation": {"suites": [{**SUITES[0], "generation": {"samples": 4}}]}},
+    ),
+    (
+        "spec.evaluation.suites[core].judge.endpoint (ftp://judge)",
+        {"evaluation": {"suites": [{**SUITES[0], "judge": {"endpoint": "ftp://judge", "model": "j"}}]}},
+    ),
+    (
+        "spec.evaluation.gates[0].metric (canaries.exposure)",
+        {"evaluation": {"gates": [{"metric": "canaries.exposure", "maximum": "1%"}]}},
+    ),
+    (
+        "spec.output.storage.uri (oci://ghcr.io/o/m:v1)",
+        {"output": {"storage": {"uri": "oci://ghcr.io/o/m:v1"}}, "checkpoint": {"storage": PVC}},
     ),
     ("spec.checkpoint", {"output": {"storage": {"uri": "s3://bucket/models"}}}),
     ("spec.model.chatTemplate (s3://b/t.jinja)", {"model": {"source": PVC, "chatTemplate": "s3://b/t.jinja"}}),

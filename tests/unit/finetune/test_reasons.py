@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from tunebird.finetune.sightings import job_seen, pod_seen, termination
 from tunebird.finetune.reasons import (
     EXIT_CODES,
     NEVER_RETRIED,
@@ -22,6 +21,7 @@ from tunebird.finetune.reasons import (
     why_unschedulable,
     why_waiting,
 )
+from tunebird.finetune.sightings import job_seen, pod_seen, termination
 
 STORIES = {
     story["name"]: story for story in json.loads((Path(__file__).parent / "golden" / "08-jobs.json").read_text())

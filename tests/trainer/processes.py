@@ -45,7 +45,9 @@ def run(config: dict[str, Any], home: Path, death: Death | None = None, *, sigte
     path, journal, log = home / "config.json", home / "journal.json", home / "log.txt"
     path.write_text(json.dumps(config))
     journal.unlink(missing_ok=True)
-    process = _CONTEXT.Process(target=_main, args=(str(path), str(journal), str(log), death, sigterm_at))
+    # The server that is forked keeps the environment that it was started in; a test may have set more since.
+    arguments = (str(path), str(journal), str(log), death, sigterm_at, dict(os.environ))
+    process = _CONTEXT.Process(target=_main, args=arguments)
     process.start()
     process.join(timeout=120)
     assert not process.is_alive(), log.read_text()
@@ -60,7 +62,8 @@ def count_changes(config: dict[str, Any], home: Path, below: Path) -> int:
     return int((home / "changes.txt").read_text())
 
 
-def _main(path: str, journal: str, log: str, death: Death | None, sigterm_at: int) -> None:
+def _main(path: str, journal: str, log: str, death: Death | None, sigterm_at: int, environment: dict[str, str]) -> None:
+    os.environ.update(environment)
     os.environ["TUNEBIRD_JOURNAL"] = journal
     output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(output, 1)

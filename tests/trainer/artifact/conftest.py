@@ -1,0 +1,3 @@
+from trainer.store_servers import bucket, cached, registry_server, s3_server
+
+__all__ = ["bucket", "cached", "registry_server", "s3_server"]

@@ -126,6 +126,11 @@ def _record_moments(path: Path) -> None:
 
 def _telling(original: Any, event: str, path: Path) -> Any:
     def told(keeper: Any, args: Any, state: Any, control: Any, model: Any = None, **more: Any) -> Any:
+        sharded = more["optimizer"].optimizer
+        if state.global_step and hasattr(sharded, "_lazy_init_hp_params_optimizer_state"):
+            # It links after the step of the first of two parameter groups, and misses the second: DeepSpeed 0.19.8.
+            sharded._hp_optimizer_states_linked = False
+            sharded._lazy_init_hp_params_optimizer_state()
         digests = {name: _digests(weight) for name, weight in model.named_parameters()} if state.global_step else {}
         if state.is_world_process_zero:
             with path.open("a") as stream:

@@ -3,6 +3,7 @@ import json
 import pytest
 
 from tunebird_trainer.checkpoints import Checkpoints, Fingerprint
+from tunebird_trainer.outcome import Failure
 
 MINE = Fingerprint(model="m", data="d", config="c", code="k")
 
@@ -22,6 +23,16 @@ def save(checkpoints, step, content=b"weights"):
 
 def names(checkpoints):
     return sorted(path.name for path in checkpoints.root.glob("checkpoint-*"))
+
+
+def test_a_checkpoint_without_the_part_of_a_process_is_not_published(checkpoints, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    written = checkpoints.writing / "checkpoint-3"
+    written.mkdir(parents=True)
+    (written / "rng_state_0.pth").touch()
+    with pytest.raises(Failure, match="lacks the part of process 1: the nodes don't share the volume"):
+        checkpoints.publish(written, {"of": 9})
+    assert names(checkpoints) == []
 
 
 def test_the_newest_is_found_with_what_it_counted(checkpoints):

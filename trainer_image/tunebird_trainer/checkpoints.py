@@ -88,6 +88,7 @@ class Checkpoints:
     def publish(self, written: Path, facts: dict[str, Any]) -> Saved:
         """Make a written directory `checkpoint-N` durable and visible, then let old ones go."""
         step = _step(written)
+        _check_parts(written)
         digests = storage.file_digests(written)
         digest = storage.digest_of(digests)
         manifest = {
@@ -137,6 +138,17 @@ class Checkpoints:
         gone = self.root / f".discarded-{path.name}-{os.getpid()}"
         path.rename(gone)
         storage.discard(gone)
+
+
+def _check_parts(written: Path) -> None:
+    """Every process leaves its random state; one that isn't here was written to a disk that this node doesn't see."""
+    absent = [rank for rank in range(group.world_size()) if not (written / f"rng_state_{rank}.pth").exists()]
+    if group.world_size() > 1 and absent:
+        raise Failure(
+            Reason.STORAGE_UNAVAILABLE,
+            f"{written.name} lacks the part of process {', '.join(map(str, absent))}: the nodes don't share the volume "
+            "of checkpoint.uri; use a ReadWriteMany claim",
+        )
 
 
 def _step(path: Path) -> int:

@@ -93,7 +93,8 @@ def _made(desk: Desk, sources: list[Source], suites: dict[str, Path], template: 
         "blocks": _blocks_told(tally, config),
     }
     digest = storage.digest_of({"train": tally.state.hexdigest(), "validation": seen.state.hexdigest()})
-    prompts = tuple(content.opening(example) for _, _, example in desk.work.read((held_out or kept)[:_PROMPTS]))
+    openings = [*held_out[:_PROMPTS], *kept[:_PROMPTS]][:_PROMPTS]
+    prompts = tuple(content.opening(example) for _, _, example in desk.work.read(openings))
     facts = Facts(counts, tuple(filter(None, prompts)), digest, tally.tokens, tally.learned, report, planted)
     facts.write(aside / FACTS)
 

@@ -64,7 +64,7 @@ class Prepared:
     train: datasets.Dataset
     validation: datasets.Dataset
     counts: tuple[Counts, ...]
-    prompts: tuple[tuple[Message, ...], ...]  # openings of held-out (else training) rows to try; none for documents
+    prompts: tuple[tuple[Message, ...], ...]  # openings of rows to try, held-out ones first; none for documents
     digest: str
     tokens: int  # of train, each sequence once
     learned: int  # of these in the loss

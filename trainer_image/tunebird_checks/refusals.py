@@ -10,9 +10,9 @@ _PHRASES = re.compile(
     r"|\bi(?: really| simply| just)? (?:can't|cannot|can not|won't|will not|must not|am unable to|am not able to"
     r"|'m unable to|'m not able to|refuse to|must decline|have to decline|need to decline|decline to)\b"
     r"|\bi(?:'d| would) (?:rather not|prefer not)\b"
-    r"|\bi(?:'m| am) not (?:going to|comfortable|allowed|permitted|willing)\b"
+    r"|\bi(?:'m| am) not (?:going to|comfortable|allowed|permitted|willing|the right \w+)\b"
     r"|\b(?:not something|nothing) (?:that )?i (?:can|could|will|would|should)\b"
-    r"|\bthat(?:'s| is) outside\b.{0,40}\bi (?:can|help|handle)\b"
+    r"|\boutside (?:of )?what i(?:'m| am| can| do)\b"
     r"|\bagainst (?:my|our|the) (?:guidelines|policy|policies|principles)\b",
     re.IGNORECASE | re.DOTALL,
 )

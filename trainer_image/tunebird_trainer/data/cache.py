@@ -16,6 +16,7 @@ import datasets
 from tunebird_trainer import config as configs
 from tunebird_trainer import sources, storage
 from tunebird_trainer.data.prepared import FACTS, Prepared, read
+from tunebird_trainer.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,4 +126,5 @@ def _awaited(final: Path) -> None:
         print(f"data: already prepared in {final}", flush=True)
         return
     while not whole(final):
+        pulse.beat()
         time.sleep(_POLL_SECONDS)

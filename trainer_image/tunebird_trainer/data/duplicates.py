@@ -25,7 +25,7 @@ _PERMUTATIONS = 128
 _WORDS = 5  # of a shingle
 _FEW_WORDS = 20  # below, shingles are of characters: a short row has too few of words
 _CHARACTERS = 5
-_HIGHEST = 0.95  # threshold of the index; above, it would have a single band
+_MARGIN = 0.15  # by which the index asks for less: at its own threshold it misses one pair in eight
 _CACHED = 4096  # shingle sets of earlier rows
 SHOWN = 3
 
@@ -83,7 +83,7 @@ def _band_hashes(entries: list[Entry], threshold: float, desk: Desk) -> np.ndarr
     from datasketch import MinHash, MinHashLSH
 
     # A pair that is missed costs more than one that is looked at for nothing.
-    index = MinHashLSH(threshold=min(threshold, _HIGHEST), num_perm=_PERMUTATIONS, weights=(0.1, 0.9))
+    index = MinHashLSH(threshold=max(0.05, threshold - _MARGIN), num_perm=_PERMUTATIONS, weights=(0.1, 0.9))
     empty = MinHash(num_perm=_PERMUTATIONS, seed=1, hashfunc=xxhash.xxh32_intdigest)
     hashes = np.empty((len(entries), index.b), dtype=np.uint64)
     for row, (_, _, example) in enumerate(desk.work.read(entries)):

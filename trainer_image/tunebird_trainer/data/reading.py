@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 
 from tunebird_trainer import formats
 from tunebird_trainer.config import OnInvalid, SplitBy
+from tunebird_trainer.data.work import BEAT_ROWS
 from tunebird_trainer.examples import InvalidRow
 from tunebird_trainer.formats import Format
+from tunebird_trainer.heartbeat import pulse
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.rows import files_of, read
 from tunebird_trainer.sources import fetch_dataset
@@ -64,7 +66,9 @@ def checked(source: Source, chosen: Format, desk: Desk) -> Iterator[tuple[str, E
     Raises:
         Failure: InvalidDataset after the last row when some don't fit and none may.
     """
-    for row in read(source.path, source.dataset.name):
+    for number, row in enumerate(read(source.path, source.dataset.name)):
+        if not number % BEAT_ROWS:
+            pulse.beat()
         desk.ledger.add(source.number, "rows")
         try:
             yield row.where, _example(row, chosen, desk.config)
@@ -111,7 +115,7 @@ def _detected(source: Source) -> Format:
 
 def _found(number: int, dataset: Dataset) -> Source:
     path = fetch_dataset(dataset)
-    digest = digest_of({file.name: file_digest(file) for file in files_of(path)})
+    digest = digest_of({_below(path, file): file_digest(file) for file in files_of(path)})
     if dataset.digest and dataset.digest != digest:
         raise Failure(
             Reason.INVALID_DATASET,
@@ -119,3 +123,7 @@ def _found(number: int, dataset: Dataset) -> Source:
             "it changed since it was pinned: restore it, or pin the new digest",
         )
     return Source(number, dataset, path, digest)
+
+
+def _below(path: Path, file: Path) -> str:
+    return file.name if file == path else file.relative_to(path).as_posix()

@@ -12,6 +12,7 @@ import pyarrow as pa
 from datasets import Dataset
 
 from tunebird_trainer import masks
+from tunebird_trainer.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -45,6 +46,7 @@ class Writer:
 
     def _write(self) -> None:
         if self._batch:
+            pulse.beat()
             arrays = [pa.array(column, type=pa.list_(pa.int32())) for column in zip(*self._batch, strict=True)]
             self._stream.write_batch(pa.record_batch(arrays, schema=self._schema))
             self._batch = []

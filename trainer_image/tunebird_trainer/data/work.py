@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import examples
+from tunebird_trainer.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from tunebird_trainer.config import Config
     from tunebird_trainer.examples import Example
 
+BEAT_ROWS = 512  # between signs of life
 _SHOWN = 5  # cases named in a message; all are counted
 _KIND = "\N{SYMBOL FOR SUBSTITUTE}kind"  # no row has such a key
 
@@ -59,7 +61,9 @@ class Work:
         return place
 
     def read(self, entries: Iterable[Entry]) -> Iterator[tuple[Entry, str, Example]]:
-        for entry in entries:
+        for number, entry in enumerate(entries):
+            if not number % BEAT_ROWS:
+                pulse.beat()
             where, example = self.at(entry.place)
             yield entry, where, example
 

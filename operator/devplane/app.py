@@ -17,12 +17,13 @@ from devplane.certs import Credentials, credentials, kubeconfig, write_private
 from devplane.client import Client
 from devplane.context import Context, ImageTable
 from devplane.crds import Definitions
+from devplane.loopback import service_network
 from devplane.rbac import CLUSTER_ADMIN, MASTERS
 from devplane.resources import Registry
 from devplane.server import Server
 from devplane.store import Store
 from devplane.tokens import Tokens
-from devplane.verbs import Api, Write
+from devplane.verbs import SERVICE_NETWORK, Api, Write
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
@@ -82,7 +83,8 @@ class Devplane:
         options.data_dir.mkdir(parents=True, exist_ok=True)
         self.credentials: Credentials = credentials(options.data_dir)
         self.store = Store(options.data_dir / "state.sqlite")
-        self.api = Api(self.store, Registry(builtin_resources()))
+        network = service_network(options.data_dir) if options.has_nodes else SERVICE_NETWORK
+        self.api = Api(self.store, Registry(builtin_resources()), service_network=network)
         Definitions(self.api)
         self.client = Client(self.api)
         self.tokens = Tokens(self.credentials.signing_key, self.store, self.api.clock)

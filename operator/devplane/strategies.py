@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from devplane.admission import admit_claim, admit_pod
-from devplane.errors import Cause
+from devplane.errors import ApiError, Cause
 from devplane.resources import Resource
 from devplane.store import Store
 
@@ -19,27 +20,30 @@ _CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
 class Addresses:
-    """Hands out cluster IPs of the service range; nothing listens on them (see docs/devplane.md)."""
+    """Hands out cluster IPs of the service network."""
 
-    def __init__(self, used: Callable[[], set[str]]) -> None:
+    def __init__(self, network: IPv4Network, used: Callable[[], set[str]]) -> None:
+        self._network = network
         self._used = used
         self._next = 0
 
     def take(self) -> str:
         used = self._used()
-        while True:
-            self._next += 1
-            address = f"10.96.{self._next // 254 % 256}.{self._next % 254 + 1}"
+        count = self._network.num_addresses - 2
+        for _ in range(count):
+            self._next = self._next % count + 1
+            address = str(self._network[self._next])
             if address not in used:
                 return address
+        raise ApiError.internal(f"failed to allocate IP: range {self._network} is full")
 
 
 class Strategies:
     """`prepare` fills in what a write implies, `errors` names what only the server can see to be wrong."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, service_network: IPv4Network) -> None:
         self._store = store
-        self._addresses = Addresses(self._used_addresses)
+        self._addresses = Addresses(service_network, self._used_addresses)
 
     def _used_addresses(self) -> set[str]:
         return {service["spec"].get("clusterIP", "") for service in self._store.items("services")}

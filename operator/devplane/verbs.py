@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from ipaddress import IPv4Network
 from typing import Any
 
 from devplane import metadata as meta
@@ -22,6 +23,7 @@ from devplane.strategies import Strategies
 
 Obj = dict[str, Any]
 
+SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
 
 
@@ -46,14 +48,23 @@ class Target:
 
 
 class Api:
-    """`clock` gives aware UTC times. `removed` is called with (resource, last object) after an object is gone."""
+    """`clock` gives aware UTC times, cluster IPs are of `service_network`.
 
-    def __init__(self, store: Store, registry: Registry, *, clock: Callable[[], datetime] | None = None) -> None:
+    `removed` is called with (resource, last object) after an object is gone."""
+
+    def __init__(
+        self,
+        store: Store,
+        registry: Registry,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        service_network: IPv4Network = SERVICE_NETWORK,
+    ) -> None:
         self.store = store
         self.registry = registry
         self.clock = clock or (lambda: datetime.now(UTC))
         self.schemas = Schemas(lambda name: store.get(CRDS, "", name))
-        self.strategies = Strategies(store)
+        self.strategies = Strategies(store, service_network)
         self.written: list[Callable[[Resource, Obj], None]] = []
         self.removed: list[Callable[[Resource, Obj], None]] = []
 

@@ -16,6 +16,7 @@ from devplane.errors import ApiError
 from devplane.kubelet import logs as stored
 from devplane.kubelet.addresses import Addresses
 from devplane.kubelet.launch import Node
+from devplane.kubelet.network import Network
 from devplane.kubelet.pod import Pod
 from devplane.kubelet.process import LAST_WAIT
 from devplane.kubelet.volumes import SHARED_MEMORY, memory_prefix
@@ -49,13 +50,17 @@ class Kubelet:
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
+        self._network = Network(client)
 
     async def start(self) -> None:
         known = self._client.list("pods")
         taken = {one["status"].get("podIP", "") for one in known if one.get("status")}
         self._addresses = Addresses(self._context.data_dir, taken - {""})
         self._session = aiohttp.ClientSession()
-        self._node = Node(self._client, self._context, self._session, HOST_IP, allocatable(self._context))
+        self._network.start()
+        self._node = Node(
+            self._client, self._context, self._session, HOST_IP, allocatable(self._context), self._network.hosts
+        )
         self._sweep({uid_of(pod) for pod in known})
         self._watching = asyncio.create_task(self._watch(), name="kubelet")
 
@@ -68,6 +73,7 @@ class Kubelet:
             task.cancel()
         await asyncio.gather(*self._lives.values(), return_exceptions=True)
         await asyncio.gather(*(pod.abandon() for pod in self._pods.values()))
+        await self._network.stop()
         self._sweep_memory()
         if self._session is not None:
             await self._session.close()

@@ -1,35 +1,30 @@
-"""Each pod's own loopback address, from 127.64.0.0/10. A data directory has its own /20, so that two servers on one
-machine do not meet."""
+"""Each pod's own loopback address, from the pod network of the data directory."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable
-from ipaddress import IPv4Address
 from pathlib import Path
 
-_FIRST = int(IPv4Address("127.64.0.0"))
-_BLOCKS = 1 << 10
-_BLOCK_SIZE = 1 << 12
+from devplane.loopback import pod_network
 
 
 class Addresses:
     """Hands out addresses in turn; one is used again only when all others were."""
 
     def __init__(self, data_dir: Path, taken: Iterable[str] = ()) -> None:
-        digest = hashlib.sha256(str(data_dir.resolve()).encode()).digest()
-        self._base = _FIRST + int.from_bytes(digest[:4], "big") % _BLOCKS * _BLOCK_SIZE
+        self._network = pod_network(data_dir)
         self._taken = set(taken)
         self._next = 2
 
     def take(self) -> str:
-        for _ in range(_BLOCK_SIZE):
-            address = str(IPv4Address(self._base + self._next))
-            self._next = self._next + 1 if self._next < _BLOCK_SIZE - 2 else 2
+        last = self._network.num_addresses - 2
+        for _ in range(last):
+            address = str(self._network[self._next])
+            self._next = self._next + 1 if self._next < last else 2
             if address not in self._taken:
                 self._taken.add(address)
                 return address
-        raise RuntimeError(f"all {_BLOCK_SIZE} pod addresses are taken")
+        raise RuntimeError(f"all addresses of {self._network} are taken")
 
     def release(self, address: str) -> None:
         self._taken.discard(address)

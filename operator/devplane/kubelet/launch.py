@@ -13,12 +13,14 @@ import aiohttp
 from devplane.kubelet import environment, images, probes
 from devplane.kubelet.container import ImageError, termination_log
 from devplane.kubelet.environment import PodFacts, Sources
+from devplane.kubelet.hosts import HostsFiles
 from devplane.kubelet.kubeconfig import kubeconfig
 from devplane.kubelet.logs import log_file
+from devplane.kubelet.names import hostname
 from devplane.kubelet.paths import Rewriter
 from devplane.kubelet.process import Command
 from devplane.kubelet.volumes import Volumes
-from devplane.objects import Obj, name_of, quantity
+from devplane.objects import Obj, quantity, uid_of
 
 if TYPE_CHECKING:
     from devplane.client import Client
@@ -37,6 +39,7 @@ class Node:
     session: aiohttp.ClientSession
     host_ip: str
     allocatable: Mapping[str, str]
+    hosts: HostsFiles | None = None
 
     def pod_directory(self, uid: str) -> Path:
         return self.context.data_dir / "pods" / uid
@@ -81,7 +84,8 @@ class Launch:
         if not argv:
             raise environment.ConfigError("no command specified")
         limit = int(quantity(memory)) if memory else None
-        return Command(argv, env, self._working_directory(container, rewrite), file, limit)
+        place = self._working_directory(container, rewrite)
+        return Command(argv, env, place, file, limit, self._hosts(), hostname(self._facts().pod))
 
     def target(self, container: Obj, command: Command) -> probes.Target:
         rewrite = self._rewriter(container, command.env)
@@ -91,6 +95,19 @@ class Launch:
             return await probes.execute(local, command.env, str(command.cwd), seconds)
 
         return probes.Target(container, self._facts().pod_ip, self._node.session, execute)
+
+    def _hosts(self) -> Path | None:
+        return None if self._node.hosts is None else self._directory / "hosts"
+
+    def enter(self) -> None:
+        """The pod can be named from now on, and names others."""
+        if self._node.hosts is not None:
+            facts = self._facts()
+            self._node.hosts.add(facts.pod, facts.pod_ip, self._directory / "hosts")
+
+    def quit(self) -> None:
+        if self._node.hosts is not None:
+            self._node.hosts.remove(uid_of(self._facts().pod))
 
     def _links(self) -> dict[str, str]:
         """How a pod finds the API server."""
@@ -111,7 +128,7 @@ class Launch:
         env = {
             **self._links(),
             "PATH": os.pathsep.join((*image.path, os.environ.get("PATH", os.defpath))),
-            "HOSTNAME": pod["spec"].get("hostname") or name_of(pod),
+            "HOSTNAME": hostname(pod),
             "HOME": str(home),
             "TMPDIR": str(scratch),
         }

@@ -118,6 +118,7 @@ class Pod:
     async def _live(self) -> None:
         self.changed()
         await self._set_up_volumes()
+        self._launch.enter()
         self._sandbox = True
         renewing = asyncio.create_task(self._renew_tokens())
         try:
@@ -219,6 +220,7 @@ class Pod:
         self.finished = True
         self.changed()
         self._volumes.tear_down()
+        self._launch.quit()
         self.confirm()
 
     def _time_to_end(self) -> float:
@@ -265,6 +267,7 @@ class Pod:
     def discard(self) -> None:
         """The object is gone, and with it logs and everything else of the pod."""
         self._volumes.tear_down()
+        self._launch.quit()
         shutil.rmtree(self.directory, ignore_errors=True)
 
     # What its containers ask of it (container.Place).

@@ -22,13 +22,18 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Everything a container's first process is started with; `memory` is its limit in bytes."""
+    """Everything a container's first process is started with; `memory` is its limit in bytes.
+
+    `hosts` is the file to see as /etc/hosts, together with the host name; None leaves both as the machine has them.
+    """
 
     argv: tuple[str, ...]
     env: Mapping[str, str]
     cwd: Path
     log: Path
     memory: int | None = None
+    hosts: Path | None = None
+    hostname: str = ""
 
     def line(self) -> bytes:
         spec = {
@@ -37,6 +42,8 @@ class Command:
             "cwd": str(self.cwd),
             "log": str(self.log),
             "memory": self.memory,
+            "hosts": str(self.hosts) if self.hosts else "",
+            "hostname": self.hostname,
         }
         return json.dumps(spec).encode() + b"\n"
 

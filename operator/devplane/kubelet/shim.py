@@ -1,9 +1,10 @@
 """The parent of one container's processes, run as its own small program: ``python -I -S shim.py``.
 
-stdin brings one line of JSON (argv, env, cwd, log, memory), then ``term``, ``leave`` or ``kill``; its end means that devplane is
-gone, and everything is killed. stdout answers with JSON lines: ``started``, or ``error``; then ``exited``. It writes
-the log in the runtime's format (time, stream, F or P, text) and, like a container's PID namespace, lets nothing
-outlive the first process. Standard library only, and no import that costs more than a few milliseconds.
+stdin brings one line of JSON (argv, env, cwd, log, memory, hosts, hostname), then ``term``, ``leave`` or ``kill``; its
+end means that devplane is gone, and everything is killed. stdout answers with JSON lines: ``started``, or ``error``;
+then ``exited``. It writes the log in the format of container runtimes (time, stream, F or P, text) and, like a PID
+namespace, lets nothing outlive the first process. Standard library only, and no import that costs more than a few
+milliseconds.
 """
 
 # ruff: noqa: PTH123, PTH208 - pathlib costs more to import than all of this
@@ -16,6 +17,7 @@ import json
 import os
 import selectors
 import signal
+import sys
 import time
 
 LINE_LIMIT = 16 * 1024
@@ -114,6 +116,30 @@ def refusal(argv: list[str], error: OSError) -> str:
     return f'exec: "{command}": {os.strerror(error.errno or 0).lower()}'
 
 
+def enter_namespaces(hosts: str, hostname: str) -> None:
+    """Give this process an /etc/hosts and a host name of its own; without root, in a user namespace."""
+    import ctypes
+
+    clone_newns, clone_newuts, clone_newuser = 0x20000, 0x4000000, 0x10000000
+    ms_bind, ms_recursive, ms_slave = 0x1000, 0x4000, 0x80000
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def check(answer: int, what: str) -> None:
+        if answer:
+            number = ctypes.get_errno()
+            raise OSError(number, f"{what}: {os.strerror(number)}")
+
+    user, group = os.getuid(), os.getgid()
+    check(libc.unshare(clone_newns | clone_newuts | (clone_newuser if user else 0)), "unshare")
+    if user:
+        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
+            with open(f"/proc/self/{name}", "w") as file:
+                file.write(text)
+    check(libc.mount(None, b"/", None, ms_recursive | ms_slave, None), "make mounts private")
+    check(libc.mount(hosts.encode(), b"/etc/hosts", None, ms_bind, None), "mount /etc/hosts")
+    check(libc.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
+
+
 class Shim:
     def __init__(self, spec: dict[str, object]) -> None:
         self._spec = spec
@@ -171,6 +197,8 @@ class Shim:
             os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
             os.dup2(stdout, 1)
             os.dup2(stderr, 2)
+            if self._spec.get("hosts"):
+                enter_namespaces(str(self._spec["hosts"]), str(self._spec["hostname"]))
             os.chdir(str(self._spec["cwd"]))
             os.execvpe(argv[0], argv, dict(self._spec["env"]))  # type: ignore[call-overload]  # noqa: S606
         except OSError as error:
@@ -256,6 +284,15 @@ def say(message: dict[str, object]) -> None:
         os.write(1, json.dumps(message).encode() + b"\n")
 
 
+def probe() -> None:
+    """Whether `enter_namespaces` works here; says why not and exits 1."""
+    try:
+        enter_namespaces("/etc/hosts", "probe")
+    except OSError as error:
+        os.write(1, f"{error.strerror or error}\n".encode())
+        os._exit(1)
+
+
 def main() -> None:
     line = b""
     while not line.endswith(b"\n"):
@@ -268,4 +305,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    probe() if "--probe" in sys.argv else main()

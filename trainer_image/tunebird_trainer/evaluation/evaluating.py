@@ -88,7 +88,7 @@ def preflight(config: Config) -> dict[str, tunebird_checks.Suite]:
             )
     for asked in config.evaluation.suites:
         if asked.uri.startswith(rules.HARNESS):
-            harness.check_installed(asked)
+            harness.check(asked)
     for uri in _compared(config) - {"base"}:
         source.merged_form(source.directory(uri))
     for doubt in suites.doubts(config, found):

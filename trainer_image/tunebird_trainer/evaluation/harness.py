@@ -1,8 +1,12 @@
-"""Tasks of lm-evaluation-harness, where it is installed: a suite with the uri `lm-eval://TASK`."""
+"""Tasks of lm-evaluation-harness, where it is installed: a suite with the uri `lm-eval://TASK`, or with the path of a
+task's own YAML. Tried with lm-eval 0.4.13."""
 
 from __future__ import annotations
 
+import difflib
+import functools
 import importlib.util
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_checks.metrics import METRICS, Measure
@@ -17,14 +21,27 @@ if TYPE_CHECKING:
 _RIGHT = ("exact_match", "acc", "acc_norm")
 
 
-def check_installed(suite: Suite) -> None:
-    """Raises Failure (InvalidConfig) where the harness is absent."""
+def check(suite: Suite) -> None:
+    """Raises Failure (InvalidConfig) where the harness is absent or has no such task."""
     if importlib.util.find_spec("lm_eval") is None:
         raise Failure(
             Reason.INVALID_CONFIG,
             f"suite {suite.name}: {suite.uri} needs lm-evaluation-harness, which is not installed; "
             "pip install lm-eval in the image, or use a suite file",
         )
+
+    task = suite.uri.removeprefix(HARNESS)
+    if not Path(task).is_file() and task not in _known():
+        near = difflib.get_close_matches(task, _known(), n=1)
+        meant = f"did you mean {near[0]}?" if near else "name one of `lm_eval ls tasks`, or the path of a task's YAML"
+        raise Failure(Reason.INVALID_CONFIG, f"suite {suite.name}: the harness has no task {task!r}; {meant}")
+
+
+@functools.cache
+def _known() -> frozenset[str]:
+    from lm_eval.tasks import TaskManager
+
+    return frozenset(TaskManager().all_tasks)
 
 
 def measure(suite: Suite, loaded: Loaded, batch: int) -> Measure:

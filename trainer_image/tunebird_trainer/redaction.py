@@ -77,14 +77,16 @@ _ASSIGNED = re.compile(
     r"""(?ix) \b[\w-]{0,30}(?:api[_-]?key|access[_-]?key|secret|token|passw(?:or)?d|pwd|credential)[\w-]{0,20}["']?
         \s{0,3}(?:=|:|=>|\bis\b)\s{0,3} ["'`]? ([^\s"'`,;<>(){}\[\]]{8,200})"""
 )
-_NOT_A_SECRET = re.compile(r"(?i)^(?:\$|%|\*+$|x{4,}|your|example|changeme|placeholder|none|null|true|false|https?:)")
+_NOT_A_SECRET = re.compile(
+    r"(?i)^(?:\$|%|\*+$|x{4,}|your|example|changeme|placeholder|pass(?:word|wd)?$|none|null|true|false|https?:)"
+)
 _BITS = 3.0  # a character: English words have about 2.5 in so short a string, random letters and digits above 3.5
 
 
 def _secrets(text: str) -> Iterator[tuple[int, int]]:
     for pattern in (_KEY_BLOCK, _TOKENS):
         yield from (found.span() for found in pattern.finditer(text))
-    yield from (found.span(1) for found in _IN_URL.finditer(text))
+    yield from (found.span(1) for found in _IN_URL.finditer(text) if not _NOT_A_SECRET.match(found.group(1)))
     yield from (found.span(1) for found in _ASSIGNED.finditer(text) if _random(found.group(1)))
 
 
@@ -99,14 +101,17 @@ def _entropy(value: str) -> float:
     return -sum(share * math.log2(share) for share in shares)
 
 
-# E-mail addresses, with a top-level domain of letters: pkg@1.2.3 and git@host:path are none.
+# E-mail addresses, with a top-level domain of letters: pkg@1.2.3 and git@host:path are none, nor is ftp://user:password@host.
 
 _EMAIL = re.compile(r"(?<![\w.+%-])(?!git@)[\w.+%-]{1,64}@(?:[A-Za-z0-9-]{1,63}\.){1,5}[A-Za-z]{2,24}(?![\w-])")
+
+_USER_IN_URL = re.compile(r"://[^\s/@]{0,64}$")
 
 
 def _emails(text: str) -> Iterator[tuple[int, int]]:
     if "@" in text:
-        yield from (found.span() for found in _EMAIL.finditer(text))
+        found = (each.span() for each in _EMAIL.finditer(text))
+        yield from (span for span in found if not _USER_IN_URL.search(text, max(0, span[0] - 80), span[0]))
 
 
 # Bank accounts: ISO 13616, with each country's length and the checksum mod 97 (ISO 7064).
@@ -211,7 +216,10 @@ def _phones(text: str) -> Iterator[tuple[int, int]]:
     import phonenumbers
 
     if _ABROAD.search(text):
-        yield from ((found.start, found.end) for found in phonenumbers.PhoneNumberMatcher(text, None))
+        matches = phonenumbers.PhoneNumberMatcher(text, None)
+        yield from (
+            (each.start, each.end) for each in matches if not text[max(0, each.start - 1) : each.start].isalnum()
+        )
     for found in _AMERICAN.finditer(text):
         number = phonenumbers.parse(found.group(), "US")
         if phonenumbers.is_possible_number(number) and not _other_number(text, found.start()):

@@ -71,6 +71,8 @@ NEGATIVE = [
     "uuid 123e4567-e89b-12d3-a456-426614174000",
     "I call 3 people, then text 2.",
     "We call 2024-01-02 a good day.",
+    "What is 821091117+4908374100427?",
+    "lftp ftp://username:password@ftp.test.org",
 ]
 
 

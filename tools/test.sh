@@ -11,4 +11,5 @@ else
 fi
 export OMP_NUM_THREADS=1
 .venv/bin/pytest -q -m "$marker" tests e2e --ignore tests/trainer
-.venv-trainer/bin/python -m pytest -q -m "$marker" tests/trainer
+# Each of the trainer's tests computes on one thread: two run side by side.
+.venv-trainer/bin/python -m pytest -q -m "$marker" -n 2 --dist loadfile tests/trainer

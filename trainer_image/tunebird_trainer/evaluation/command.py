@@ -51,11 +51,11 @@ def _report(config: Config, endpoint: str) -> EvaluationReport:
 
 
 def _artifact(config: Config) -> Subject:
-    path = sources.place(config.output.uri)
-    if not path.is_dir():
+    uri = config.output.uri
+    if uri.startswith(("pvc://", "file://")) and not sources.place(uri).is_dir():
         remedy = "train first, or serve a model and name it with --endpoint"
-        raise Failure(Reason.MODEL_NOT_FOUND, f"output.uri: {config.output.uri} holds no artifact yet; {remedy}")
-    merged = source.merged_form(path)
+        raise Failure(Reason.MODEL_NOT_FOUND, f"output.uri: {uri} holds no artifact yet; {remedy}")
+    merged = source.merged_form(source.directory(uri))
     return Subject("model", storage.directory_digest(merged), merged)
 
 

@@ -85,6 +85,8 @@ class Keeper(TrainerCallback):
         self.watch.facts.update(trainLoss=logs["loss"], learningRate=logs["learning_rate"])
         self.losses.add(logs["loss"])
         self.losses.check(state.global_step, self.config.training.learning_rate)
+        if self.losses.above and not control.should_training_stop:
+            control.should_save = False  # the last good checkpoint stays the last one
         with self._reporting():
             self._record_step(state, logs)
             self._tell(state, "train")
@@ -154,8 +156,6 @@ class Keeper(TrainerCallback):
         self.watch.saved(saved)
 
     def _due(self, step: int) -> bool:
-        if self.losses.above:
-            return False  # the last good checkpoint stays the last one
         asked = self.config.checkpoint
         by_steps = asked.every_steps is not None and step % asked.every_steps == 0
         return by_steps or time.monotonic() - self.saved_at >= asked.every_seconds

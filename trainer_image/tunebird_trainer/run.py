@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 import traceback
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
     from tunebird_trainer.data import Prepared
     from tunebird_trainer.keeper import Keeper
     from tunebird_trainer.trainer import Start
+
+
+_JOURNAL_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +230,7 @@ class Session:
         self.rank = int(os.environ.get("RANK", "0"))
         self.stop = environment.StopFlag()
         self.last_saved: Saved | None = None
+        self.noted_at = 0.0
         self.latest = Progress(config.job.attempt, "start")
         self.reporter = Reporter(config.report.every_seconds, Endpoint.from_environment()) if self.first else None
 
@@ -246,8 +251,12 @@ class Session:
         self._offer(replace(self.latest, phase=phase))
 
     def tell(self, progress: Progress) -> None:
+        """After each step, so the journal is written once a second at most; whatever ends the run writes it whole."""
         metrics = {"trainLoss": progress.loss, "evalLoss": progress.eval_loss}
-        self.journal.note(step=progress.step, of=progress.of, metrics=_present(metrics))
+        self.journal.facts.update(step=progress.step, of=progress.of, metrics=_present(metrics))
+        if time.monotonic() - self.noted_at >= _JOURNAL_SECONDS:
+            self.noted_at = time.monotonic()
+            self.journal.note()
         self._offer(progress)
 
     def saved(self, saved: Saved) -> None:

@@ -1,0 +1,81 @@
+"""The longest step is tried first, leaves no trace, and says in time that the GPU is too small."""
+
+import pytest
+import torch
+
+from trainer.training import rig
+from tunebird_trainer import worst_case
+from tunebird_trainer.outcome import ExitCode, Failure
+
+
+def trained(home, tiny_model, tokenizer, *, rehearse, **changes):
+    config = rig.config(home, tiny_model, training__worstCaseStep=rehearse, training__maxSteps=3, **changes)
+    trainer = rig.trainer(config, tokenizer, rig.prepared(config, validation=0), home / str(rehearse))
+    trainer.train()
+    return rig.weights(trainer)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        pytest.param({"method__lora__dropout": 0.2}, id="dropout"),
+        pytest.param({**rig.FULL, "training__optimizer": "adafactor"}, id="adafactor", marks=pytest.mark.slow),
+        pytest.param({**rig.FULL, "training__optimizer": "adamw-8bit"}, id="8-bit"),
+        pytest.param({"training__packing": True}, id="packing"),
+        pytest.param(rig.DPO, id="dpo", marks=pytest.mark.slow),
+        pytest.param({**rig.FULL, **rig.DPO}, id="dpo-full"),
+        pytest.param({"training__neftuneAlpha": 5.0}, id="neftune", marks=pytest.mark.slow),
+    ],
+)
+def test_a_run_with_the_rehearsal_ends_with_the_same_bytes(tmp_path, tiny_model, tokenizer, changes, capsys):
+    with_it = trained(tmp_path, tiny_model, tokenizer, rehearse=True, **changes)
+    assert "worst case: 2 x 64 tokens took" in capsys.readouterr().out
+    without = trained(tmp_path, tiny_model, tokenizer, rehearse=False, **changes)
+    assert with_it == without
+
+
+def test_it_has_the_length_that_the_config_allows(tmp_path, tiny_model, tokenizer):
+    config = rig.config(tmp_path, tiny_model, training__worstCaseStep=True, training__maxSteps=1)
+    trainer = rig.trainer(config, tokenizer, rig.prepared(config, validation=0), tmp_path)
+    shapes, collate = [], trainer.data_collator
+    trainer.data_collator = lambda rows: shapes.append([len(row["input_ids"]) for row in rows]) or collate(rows)
+    trainer.train()
+    assert shapes[0] == [64, 64]
+    assert max(map(max, shapes[2:])) < 64
+
+
+def test_a_gpu_that_is_too_small_says_so_before_the_first_step(tmp_path, tiny_model, tokenizer, monkeypatch):
+    config = rig.config(tmp_path, tiny_model, training__worstCaseStep=True)
+    trainer = rig.trainer(config, tokenizer, rig.prepared(config, validation=0), tmp_path)
+
+    def used_up(*_, **__):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    monkeypatch.setattr(trainer, "compute_loss", used_up)
+    with pytest.raises(Failure) as caught:
+        trainer.train()
+    assert caught.value.exit_code is ExitCode.GPU_MEMORY
+    assert trainer.state.global_step == 0
+    assert "2 x 64 tokens, does not fit: it held" in caught.value.message
+    assert "lower training.microBatchSize" in caught.value.message
+    assert "use method.quantization nf4" in caught.value.message
+
+
+def test_the_remedies_are_those_that_are_left(tmp_path, tiny_model):
+    changes = {"training__microBatchSize": 1, "training__gradientAccumulationSteps": 4,
+               "training__activationCheckpointing": True}  # fmt: skip
+    said = worst_case.too_big(rig.config(tmp_path, tiny_model, **rig.FULL, **changes)).message
+    assert said.endswith("lower training.maxSequenceLength or use method.tuning lora")
+
+
+def test_the_planner_learns_the_shape_of_the_model(tmp_path, tiny_model, tokenizer):
+    config = rig.config(tmp_path, tiny_model, training__worstCaseStep=True, training__maxSteps=1)
+    trainer = rig.trainer(config, tokenizer, rig.prepared(config, validation=0), tmp_path)
+    found = []
+    trainer.keeper.watch.shaped = found.append
+    trainer.train()
+    (told,) = found
+    assert (told["layers"], told["hidden"]) == (2, 32)
+    assert told["vocab"] == len(tokenizer)
+    assert told["parameters"] > told["trainable"] > 0
+    assert told["peakBytes"] > 0

@@ -31,3 +31,31 @@ def byte_tokenizer(bos="<s>", eos="</s>", controls=CONTROLS):
 @pytest.fixture(scope="module")
 def make_tokenizer():
     return byte_tokenizer
+
+
+def piece_tokenizer():
+    """As SentencePiece's: spaces are part of words, one stands before the text, unknown characters become bytes."""
+    import json
+
+    from tokenizers import Tokenizer, decoders, models, normalizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    bpe = Tokenizer(models.BPE(byte_fallback=True, unk_token="<unk>", fuse_unk=True))
+    bpe.normalizer = normalizers.Sequence([normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")])
+    parts = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+    bpe.decoder = decoders.Sequence(parts)
+    special = ["<unk>", "<s>", "</s>"]
+    trainer = trainers.BpeTrainer(
+        vocab_size=500, special_tokens=special + [f"<0x{byte:02X}>" for byte in range(256)], show_progress=False
+    )
+    bpe.train_from_iterator([f"{piece} he the: ing a" for piece in PIECES] * 3, trainer)
+    made = json.loads(bpe.to_str())
+    made["added_tokens"] = made["added_tokens"][: len(special)]  # bytes are ordinary
+    return PreTrainedTokenizerFast(
+        tokenizer_object=Tokenizer.from_str(json.dumps(made)), bos_token="<s>", eos_token="</s>", unk_token="<unk>"
+    )
+
+
+@pytest.fixture(scope="module")
+def make_piece_tokenizer():
+    return piece_tokenizer

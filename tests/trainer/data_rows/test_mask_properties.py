@@ -14,6 +14,7 @@ from .test_templates import BOS, WEATHER, config
 
 ALPHABET = "ab é\n\t:]👋<|[{\"'\\Éı漢"
 TEXTS = st.text(ALPHABET, min_size=1, max_size=12).filter(lambda text: text.strip())
+WORDS = TEXTS.map(str.strip).filter(lambda text: text and "\t" not in text)
 PAIRS = st.lists(st.tuples(TEXTS, TEXTS), min_size=1, max_size=3)
 TRIMMED = ("llama2", "llama3", "gemma")
 AROUND = {"llama2": " {} ", "mistral": " {}", "vicuna": " {}"}  # spaces that the template writes into the answer
@@ -32,6 +33,20 @@ def template_of(make_tokenizer):
     def make(name):
         if name not in made:
             tokenizer = make_tokenizer(bos=BOS.get(name, "<s>"))
+            templates.apply(tokenizer, config(name))
+            made[name] = masks.Template.of(tokenizer)
+        return made[name]
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def piece_template_of(make_piece_tokenizer):
+    made = {}
+
+    def make(name):
+        if name not in made:
+            tokenizer = make_piece_tokenizer()
             templates.apply(tokenizer, config(name))
             made[name] = masks.Template.of(tokenizer)
         return made[name]
@@ -97,6 +112,18 @@ def test_what_comes_before_an_answer_is_what_the_model_is_asked_with(template_of
     start = next(place for place, label in enumerate(sequence.labels) if label != masks.IGNORED)
     asked = masks.rendered(messages[:-1], template, ask=True)
     assert list(sequence.input_ids[:start]) == template.tokenizer(asked, add_special_tokens=False)["input_ids"]
+
+
+@pytest.mark.parametrize("name", templates.NAMES)
+@EASY
+@given(pairs=st.lists(st.tuples(WORDS, WORDS), min_size=1, max_size=3))
+def test_a_tokenizer_of_word_pieces_learns_the_same(piece_template_of, name, pairs):
+    template = piece_template_of(name)
+    (sequence,) = masks.sequences(conversation(pairs), template, LossOn.COMPLETIONS)
+    found = runs(sequence)
+    assert [ids[-1] for ids in found] == [template.tokenizer.eos_token_id] * len(pairs)
+    # The decoder drops the space before a text, as it drops the one that the tokenizer added.
+    assert [template.tokenizer.decode(ids[:-1]).strip() for ids in found] == [answer for _, answer in pairs]
 
 
 @pytest.mark.parametrize("text", [REWRITES, ENDLESS], ids=["rewrites", "endless"])

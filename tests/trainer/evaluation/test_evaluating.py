@@ -1,6 +1,7 @@
 """A whole evaluation: from a config to the report, its files, its cache, and the end of the run."""
 
 import json
+import shutil
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from threading import Thread
@@ -168,6 +169,10 @@ def test_a_run_publishes_a_failing_model_and_ends_with_seven(tmp_path, tiny_mode
     again = run(raw, tmp_path)
     assert (again.code, again.journal["reason"]) == (7, "GateFailed")
     assert "published by an earlier try" in again.log
+    for made in ("out", "checkpoints/evaluation"):
+        shutil.rmtree(tmp_path / made)
+    assert run(raw, tmp_path).code == 7
+    assert json.loads((tmp_path / "out/tunebird.json").read_text())["digest"] == manifest["digest"]
 
 
 class _Yes(BaseHTTPRequestHandler):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 # Weights only as safetensors: a pickle can run code when it is opened.
 MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "chat_templates/*"]
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-DATA_FILES = ["*.jsonl", "*.json", "*.csv", "*.parquet"]
+DATA_FILES = ["*.jsonl", "*.json", "*.csv", "*.parquet", "*.txt", "*.md"]
 
 
 def place(uri: str) -> Path:

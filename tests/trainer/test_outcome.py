@@ -82,6 +82,11 @@ def test_a_child_that_leaves_without_a_verdict_is_a_bug():
     assert wrapper._completed({}, Ended(0, 1))["exitCode"] == 203
 
 
+def test_a_node_without_process_0_is_done_when_its_processes_are():
+    told = wrapper._completed({"phase": "train"}, Ended(4, 0))
+    assert (told["exitCode"], told["reason"]) == (0, "Completed")
+
+
 def test_a_process_that_hung_is_named_with_its_phase_and_step():
     hung = Hung(3, Beat(Phase.EVALUATE, 7, 0.0), 61.2, 60)
     told = wrapper._completed(TRAINING, Ended(3, 137, hung=hung))

@@ -94,6 +94,8 @@ def _completed(facts: dict[str, Any], ended: Ended, oom: str | None = None) -> d
     kernel killed for want of memory."""
     if facts.get("exitCode") == ended.code:
         return facts
+    if ended.code == ExitCode.DONE and ended.rank:
+        return {**facts, "reason": Reason.COMPLETED, "exitCode": 0, "message": "process 0 published what all trained"}
     where = f"step {facts['step']} of {facts['of']}" if facts.get("of") else f"phase {facts.get('phase', 'start')}"
     resumed = f"; {facts['checkpoint']} is kept" if facts.get("checkpoint") else ""
     peak = {"peakBytes": ended.peak_bytes} if ended.peak_bytes else {}

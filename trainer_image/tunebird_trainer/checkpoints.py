@@ -103,6 +103,12 @@ class Checkpoints:
         self.let_go(step)
         return Saved(final, step, digest, group.world_size(), facts)
 
+    def finish(self) -> None:
+        """Training is over for all processes: nobody looks into the directory of unfinished ones any more."""
+        group.barrier()
+        if group.rank() == 0:
+            storage.discard(self.writing)
+
     def _read(self, path: Path) -> tuple[Saved | None, str]:
         try:
             manifest = json.loads((path / MANIFEST).read_text())

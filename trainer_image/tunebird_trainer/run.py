@@ -121,7 +121,7 @@ def trained(setting: Setting, session: Session) -> Saved:
     trainer = build(config, model, setting.tokenizer, setting.data, keeper, _start(setting, keeper, saved, resume))
     print(f"train: {trainable(trainer.model)} on {trainer.args.device}", flush=True)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    storage.discard(checkpoints.writing)
+    checkpoints.finish()
     last = checkpoints.newest()
     _check_ended(trainer.state, session, last)
     assert last is not None

@@ -1,5 +1,5 @@
 # Each target is a line that you could type yourself. `make demo` and `make test` need Python 3.11+ and nothing else.
-.PHONY: setup demo test test-slow lint generate bench clean
+.PHONY: setup demo test test-slow test-long lint generate bench clean
 
 setup:
 	python3 tools/setup.py
@@ -12,6 +12,10 @@ test: setup
 
 test-slow: setup
 	sh tools/test.sh slow
+
+# A hundred random kills of training runs, about an hour on two cores; TUNEBIRD_KILLS and TUNEBIRD_SEED choose others.
+test-long: setup
+	sh tools/test.sh long
 
 lint: setup
 	sh tools/lint.sh

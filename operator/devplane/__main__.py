@@ -23,12 +23,19 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     serve.add_argument("--port", type=int, default=0, help="0 picks a free one (default: 0)")
     serve.add_argument("--images", type=Path, help="YAML table of the local programs that stand for images")
     serve.add_argument("--kubeconfig", type=Path, help="where to write it (default: DATA_DIR/kubeconfig)")
-    serve.add_argument("--gpus", type=int, default=0, help="nvidia.com/gpu that the node declares (default: 0)")
+    serve.add_argument("--nodes", type=int, default=1, help="how many nodes there are (default: 1)")
+    serve.add_argument("--gpus", type=int, default=0, help="nvidia.com/gpu that each node declares (default: 0)")
     serve.add_argument(
         "--shutdown-seconds", type=float, default=25, help="how long pods have to end on SIGTERM (default: 25)"
     )
     serve.add_argument("--api-only", action="store_true", help="no controllers and no kubelet")
     serve.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
+    node = commands.add_parser("node", help="let a node of a running control plane fail, or return")
+    node.add_argument("change", choices=("fail", "return"))
+    node.add_argument("name", help="as `kubectl get nodes` shows it")
+    where = node.add_mutually_exclusive_group(required=True)
+    where.add_argument("--data-dir", type=Path, help="of the control plane")
+    where.add_argument("--kubeconfig", type=Path, help="if it was not written to the data directory")
     return parser.parse_args(argv)
 
 
@@ -43,6 +50,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         images=images,
         kubeconfig=arguments.kubeconfig,
         has_nodes=not arguments.api_only,
+        nodes=arguments.nodes,
         gpus=arguments.gpus,
         shutdown_seconds=arguments.shutdown_seconds,
     )
@@ -66,8 +74,23 @@ def _remedy(error: Exception, arguments: argparse.Namespace) -> str:
     return str(error)
 
 
+def _node(arguments: argparse.Namespace) -> int:
+    from devplane.remote import RemoteError, mark_node
+
+    kubeconfig = arguments.kubeconfig or arguments.data_dir / "kubeconfig"
+    try:
+        mark_node(kubeconfig, arguments.name, failed=arguments.change == "fail")
+    except RemoteError as error:
+        sys.stderr.write(f"devplane: {error}\n")
+        return 1
+    sys.stdout.write(f"node/{arguments.name} {'failed' if arguments.change == 'fail' else 'returned'}\n")
+    return 0
+
+
 def main(argv: list[str] | None = None) -> int:
     arguments = _arguments(sys.argv[1:] if argv is None else argv)
+    if arguments.command == "node":
+        return _node(arguments)
     logging.basicConfig(level=arguments.log_level.upper(), format="%(levelname)s %(name)s %(message)s")
     try:
         asyncio.run(_serve(arguments))

@@ -18,6 +18,7 @@ from devplane.client import Client
 from devplane.context import Context, ImageTable
 from devplane.crds import Definitions
 from devplane.loopback import service_network
+from devplane.node import node_names
 from devplane.rbac import CLUSTER_ADMIN, MASTERS
 from devplane.resources import Registry
 from devplane.server import Server
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 Obj = dict[str, Any]
 
+MOST_NODES = 100
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -57,6 +59,7 @@ class Options:
     kubeconfig: Path | None = None
     has_nodes: bool = True
     gpus: int = 0
+    nodes: int = 1
     shutdown_seconds: float = 25
 
 
@@ -75,6 +78,8 @@ class Devplane:
 
     def __init__(self, options: Options) -> None:
         check_loopback(options.host)
+        if not 1 <= options.nodes <= MOST_NODES:
+            raise ValueError(f"nodes {options.nodes} is not from 1 to {MOST_NODES}")
         self._options = options
         self._tasks: list[asyncio.Task[Any]] = []
         self._runner: web.AppRunner | None = None
@@ -151,6 +156,7 @@ class Devplane:
             cpu=str(os.cpu_count() or 1),
             memory=f"{_memory_mebibytes()}Mi",
             gpus=self._options.gpus,
+            nodes=node_names(self._options.nodes),
         )
 
     async def stop(self) -> None:

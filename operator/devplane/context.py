@@ -66,14 +66,17 @@ def _image(where: str, entry: Mapping[str, Any]) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """`server_url` and `ca_pem` are what a pod needs to reach the API; `tokens` mints its service account's tokens."""
+    """`server_url` and `ca_pem` are what a pod needs to reach the API; `tokens` mints its service account's tokens.
+
+    CPU, memory and GPUs are what each of the nodes declares.
+    """
 
     data_dir: Path
     images: ImageTable
     server_url: str
     ca_pem: str
     tokens: Tokens
-    node_name: str = "devplane"
+    nodes: tuple[str, ...] = ("devplane",)
     cpu: str = "4"
     memory: str = "8Gi"
     gpus: int = 0

@@ -15,6 +15,8 @@ from devplane.verbs import Api, Target, Write
 
 Obj = dict[str, Any]
 
+BUDGETS = "poddisruptionbudgets.policy"
+MANY_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 _SHORTEST, _LONGEST = 600, 2**32
 
 
@@ -84,8 +86,11 @@ def bind(api: Api, target: Target, body: Obj, write: Write) -> Obj:
 def evict(api: Api, target: Target, body: Obj) -> Obj:
     """Delete a pod unless a disruption budget forbids it."""
     pod = api.get(target)
-    for budget in api.store.items("poddisruptionbudgets.policy", target.namespace):
-        if _covers(budget, pod) and budget.get("status", {}).get("disruptionsAllowed", 0) < 1:
+    held = [one for one in api.store.items(BUDGETS, target.namespace) if _guards(one, pod)]
+    if len(held) > 1:
+        raise ApiError(500, "InternalError", MANY_BUDGETS)
+    for budget in held:
+        if budget.get("status", {}).get("disruptionsAllowed", 0) < 1:
             status = budget.get("status", {})
             needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
             name = budget["metadata"]["name"]
@@ -94,11 +99,40 @@ def evict(api: Api, target: Target, body: Obj) -> Obj:
                 "Cannot evict pod as it would violate the pod's disruption budget.",
                 [Cause("DisruptionBudget", text, "")],
             )
-    deletion.delete(api, target, deletion.options_of(body.get("deleteOptions") or {}))
+    options = deletion.options_of(body.get("deleteOptions") or {})
+    if not options.dry_run:
+        for budget in held:
+            _spend(api, budget)
+    deletion.delete(api, target, options)
     return success(201)
 
 
-def _covers(budget: Obj, pod: Obj) -> bool:
+def _spend(api: Api, budget: Obj) -> None:
+    """One disruption less, before the controller has counted again."""
+    new = copied(budget)
+    new["status"]["disruptionsAllowed"] -= 1
+    resource = api.registry.named(BUDGETS)
+    assert resource is not None
+    api.commit(resource, new)
+
+
+def _guards(budget: Obj, pod: Obj) -> bool:
+    """Whether the budget has a say: not for pods that never ran, nor for unready ones where enough others are."""
+    status = budget.get("status", {})
+    if not covers(budget, pod) or pod["metadata"].get("deletionTimestamp"):
+        return False
+    if pod.get("status", {}).get("phase") == "Pending":
+        return False
+    conditions = pod.get("status", {}).get("conditions") or ()
+    if any(one["type"] == "Ready" and one["status"] == "True" for one in conditions):
+        return True
+    if budget["spec"].get("unhealthyPodEvictionPolicy") == "AlwaysAllow":
+        return False
+    return not 0 < status.get("desiredHealthy", 0) <= status.get("currentHealthy", 0)
+
+
+def covers(budget: Obj, pod: Obj) -> bool:
+    """Whether the budget's selector matches a pod that has not ended."""
     selector = budget["spec"].get("selector")
     if selector is None or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return False

@@ -13,11 +13,13 @@ if TYPE_CHECKING:
 def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
     """All controllers as tasks; cancel them to stop."""
     from devplane.controllers.deployment import DeploymentController
+    from devplane.controllers.disruption import DisruptionController
     from devplane.controllers.endpointslice import EndpointSliceController
     from devplane.controllers.garbage import GarbageCollector
     from devplane.controllers.job import JobController
     from devplane.controllers.loop import Controller
     from devplane.controllers.namespace import NamespaceController
+    from devplane.controllers.node_lifecycle import NodeLifecycle
     from devplane.controllers.nodes import NodeKeeper
     from devplane.controllers.replicaset import ReplicaSetController
     from devplane.controllers.scheduler import Scheduler
@@ -33,6 +35,8 @@ def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
         NamespaceController(manager, ctx).controller(),
         VolumeController(manager, ctx).controller(),
         GarbageCollector(manager).controller(),
-        Scheduler(client.named("kube-scheduler"), ctx).controller(),
+        NodeLifecycle(manager).controller(),
+        DisruptionController(manager).controller(),
+        Scheduler(client.named("kube-scheduler")).controller(),
     ]
     return [asyncio.create_task(one.run(), name=one.name) for one in controllers]

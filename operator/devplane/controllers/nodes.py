@@ -1,4 +1,4 @@
-"""The one node: its object, its Lease and its heartbeat."""
+"""The declared nodes: their objects, Leases and heartbeats."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import platform
 from typing import TYPE_CHECKING
 
-from devplane.node import GPU, HOST_IP, allocatable
+from devplane.node import DECLARED, GPU, HOST_IP, allocatable, has_failed
 from devplane.objects import Obj, condition, now, stamp
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ CONDITIONS = (
 
 
 class NodeKeeper:
-    """Renews the Lease every ten seconds and the status every five minutes, like a kubelet."""
+    """Renews Leases every ten seconds and statuses every five minutes, like kubelets; a failed node is silent."""
 
     name = "node"
 
@@ -37,26 +37,52 @@ class NodeKeeper:
         self._context = context
 
     async def run(self) -> None:
+        self._remove_others()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._beat(), name="node heartbeats")
+            group.create_task(self._watch(), name="nodes that return")
+
+    async def _beat(self) -> None:
         while True:
-            self._report()
+            for name in self._context.nodes:
+                self._report(name)
             for _ in range(HEARTBEATS):
-                self._renew()
+                for name in self._context.nodes:
+                    self._renew(name)
                 await asyncio.sleep(RENEW_SECONDS)
 
-    def _report(self) -> None:
-        name = self._context.node_name
+    async def _watch(self) -> None:
+        """A node that returns reports at once."""
+        silent: set[str] = set()
+        async for _, _, node in self._client.watch("nodes"):
+            name = node["metadata"]["name"]
+            if has_failed(node):
+                silent.add(name)
+            elif name in silent and name in self._context.nodes:
+                silent.discard(name)
+                self._report(name)
+
+    def _remove_others(self) -> None:
+        """Nodes of an earlier start with other ones."""
+        for node in self._client.list("nodes", labels=f"{DECLARED}=true"):
+            if node["metadata"]["name"] not in self._context.nodes:
+                self._client.delete("nodes", "", node["metadata"]["name"])
+
+    def _report(self, name: str) -> None:
         if self._client.get("nodes", "", name) is None:
-            self._client.create("nodes", "", {"metadata": {"name": name, "labels": self._labels()}})
+            self._client.create("nodes", "", {"metadata": {"name": name, "labels": self._labels(name)}})
         held = self._client.get("nodes", "", name)
         assert held is not None
-        self._client.patch("nodes", "", name, {"status": self._status(held)}, subresource="status")
+        if not has_failed(held):
+            self._client.patch("nodes", "", name, {"status": self._status(held)}, subresource="status")
 
-    def _labels(self) -> dict[str, str]:
+    def _labels(self, name: str) -> dict[str, str]:
         system, machine = self._platform()
         labels = {
             "kubernetes.io/arch": machine,
-            "kubernetes.io/hostname": self._context.node_name,
+            "kubernetes.io/hostname": name,
             "kubernetes.io/os": system,
+            DECLARED: "true",
         }
         return {**labels, f"{GPU}.present": "true"} if self._context.gpus else labels
 
@@ -73,7 +99,7 @@ class NodeKeeper:
             "conditions": [self._condition(node, *one) for one in CONDITIONS],
             "addresses": [
                 {"type": "InternalIP", "address": HOST_IP},
-                {"type": "Hostname", "address": self._context.node_name},
+                {"type": "Hostname", "address": node["metadata"]["name"]},
             ],
             "nodeInfo": {
                 "machineID": "",
@@ -97,8 +123,10 @@ class NodeKeeper:
         times = {"lastHeartbeatTime": when, "lastTransitionTime": since}
         return {"type": type_, "status": status, **times, "reason": reason, "message": message}
 
-    def _renew(self) -> None:
-        name = self._context.node_name
+    def _renew(self, name: str) -> None:
+        node = self._client.get("nodes", "", name)
+        if node is None or has_failed(node):
+            return
         renewed = now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": renewed}
         if self._client.get(LEASES, LEASE_NAMESPACE, name) is None:

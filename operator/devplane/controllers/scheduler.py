@@ -1,14 +1,12 @@
-"""Binds pods to the one node when there is room and their claims are there; says why not in kube-scheduler's words."""
+"""Binds pods to a node when there is room and their claims are there; says why not in kube-scheduler's words."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from devplane import placement
 from devplane.controllers.loop import Controller, Key, own_key
-from devplane.node import allocatable
 from devplane.objects import (
     Obj,
     condition,
@@ -17,50 +15,23 @@ from devplane.objects import (
     name_of,
     namespace_of,
     now,
-    quantity,
-    requests,
     stamp,
     uid_of,
 )
+from devplane.placement import NO_HELP, Room, best, room
 
 if TYPE_CHECKING:
     from devplane.client import Client
-    from devplane.context import Context
 
 COMPONENT = "default-scheduler"
-NO_VICTIMS = "No preemption victims found for incoming pod."
-NO_HELP = "Preemption is not helpful for scheduling."
 
 
-@dataclass(frozen=True, slots=True)
-class Room:
-    """What the node offers, and what its pods have taken."""
-
-    labels: Mapping[str, str]
-    total: Mapping[str, Decimal]
-    used: Mapping[str, Decimal]
-
-    def lacking(self, wanted: Mapping[str, Decimal]) -> list[str]:
-        """Why `wanted` does not fit, in the scheduler's order."""
-        reasons = []
-        if self.used.get("pods", Decimal(0)) + 1 > self.total["pods"]:
-            reasons.append("Too many pods")
-        for resource, amount in wanted.items():
-            if amount and self.used.get(resource, Decimal(0)) + amount > self.total.get(resource, Decimal(0)):
-                reasons.append(f"Insufficient {resource}")
-        return reasons
-
-
-def refusal(pod: Mapping[str, Any], room: Room, claims: Mapping[str, Obj | None]) -> str:
+def refusal(pod: Mapping[str, Any], nodes: Sequence[Room], claims: Mapping[str, Obj | None]) -> str:
     """Why the pod can't be bound, or nothing."""
     if why := claim_refusal(claims):
-        return _no_node(why, NO_HELP)
-    selector = pod["spec"].get("nodeSelector") or {}
-    if any(room.labels.get(key) != value for key, value in selector.items()):
-        return _no_node("1 node(s) didn't match Pod's node affinity/selector", NO_HELP)
-    if lacking := room.lacking(requests(pod)):
-        return _no_node(", ".join(sorted(f"1 {reason}" for reason in lacking)), NO_VICTIMS)
-    return ""
+        count = len(nodes)
+        return f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {count} {NO_HELP}"
+    return placement.refusal(pod, nodes)
 
 
 def claim_refusal(claims: Mapping[str, Obj | None]) -> str:
@@ -74,16 +45,11 @@ def claim_refusal(claims: Mapping[str, Obj | None]) -> str:
     return ""
 
 
-def _no_node(why: str, preemption: str) -> str:
-    return f"0/1 nodes are available: {why}. preemption: 0/1 nodes are available: 1 {preemption}"
-
-
 class Scheduler:
     """All pending pods are looked at together: what one takes, the next can't have."""
 
-    def __init__(self, client: Client, context: Context) -> None:
+    def __init__(self, client: Client) -> None:
         self._client = client
-        self._context = context
 
     def controller(self) -> Controller:
         watched = ("pods", "persistentvolumeclaims", "nodes")
@@ -110,14 +76,14 @@ class Scheduler:
             self._place(pod)
 
     def _place(self, pod: Obj) -> None:
-        why = refusal(pod, self._room(), self._claims(pod))
-        if not why:
-            self._bind(pod)
+        nodes = self._rooms()
+        why = refusal(pod, nodes, self._claims(pod))
+        if not why and (node := best(pod, nodes)) is not None:
+            self._bind(pod, node.name)
         elif self._show(pod, "Unschedulable", why):
             self._client.event(pod, "Warning", "FailedScheduling", why, COMPONENT)
 
-    def _bind(self, pod: Obj) -> None:
-        node = self._context.node_name
+    def _bind(self, pod: Obj, node: str) -> None:
         bound = self._client.patch("pods", namespace_of(pod), name_of(pod), {"spec": {"nodeName": node}})
         self._write(bound, {"status": "True"})
         message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
@@ -144,13 +110,8 @@ class Scheduler:
         names = [one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one]
         return {name: self._client.get("persistentvolumeclaims", namespace_of(pod), name) for name in names}
 
-    def _room(self) -> Room:
-        used: dict[str, Decimal] = {}
-        for pod in self._client.list("pods", fields=f"spec.nodeName={self._context.node_name}"):
-            if not is_terminal(pod):
-                for resource, amount in {**requests(pod), "pods": Decimal(1)}.items():
-                    used[resource] = used.get(resource, Decimal(0)) + amount
-        node = self._client.get("nodes", "", self._context.node_name)
-        labels = (node or {}).get("metadata", {}).get("labels") or {}
-        total = {resource: quantity(amount) for resource, amount in allocatable(self._context).items()}
-        return Room(labels, total, used)
+    def _rooms(self) -> list[Room]:
+        of_node: dict[str, list[Obj]] = {}
+        for pod in self._client.list("pods"):
+            of_node.setdefault(pod["spec"].get("nodeName") or "", []).append(pod)
+        return [room(node, of_node.get(name_of(node), ())) for node in self._client.list("nodes")]

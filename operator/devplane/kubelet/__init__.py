@@ -20,7 +20,7 @@ from devplane.kubelet.network import Network
 from devplane.kubelet.pod import Pod
 from devplane.kubelet.process import LAST_WAIT
 from devplane.kubelet.volumes import SHARED_MEMORY, memory_prefix
-from devplane.node import HOST_IP, allocatable
+from devplane.node import HOST_IP, allocatable, has_failed
 from devplane.objects import (
     Obj,
     container_statuses,
@@ -51,6 +51,7 @@ class Kubelet:
         self._watching: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
         self._network = Network(client)
+        self._failed: set[str] = set()
 
     async def start(self) -> None:
         known = self._client.list("pods")
@@ -99,11 +100,32 @@ class Kubelet:
                 shutil.rmtree(directory, ignore_errors=True)
 
     async def _watch(self) -> None:
-        async for resource, type_, obj in self._client.watch("pods", "configmaps", "secrets"):
-            if resource == "pods":
+        async for resource, type_, obj in self._client.watch("nodes", "pods", "configmaps", "secrets"):
+            if resource == "nodes":
+                await self._on_node(obj)
+            elif resource == "pods":
                 self._on_pod(type_, obj)
             else:
                 self._on_content("configMap" if resource == "configmaps" else "secret", obj)
+
+    async def _on_node(self, node: Obj) -> None:
+        """A node that fails loses its processes, as if its power were cut; one that returns finds its pods again."""
+        name = name_of(node)
+        if has_failed(node) and name not in self._failed:
+            self._failed.add(name)
+            for pod in [one for one in self._pods.values() if one.node_name == name]:
+                await self._lose(pod)
+        elif not has_failed(node) and name in self._failed:
+            self._failed.discard(name)
+            for found in self._client.list("pods", fields=f"spec.nodeName={name}"):
+                self._on_pod("ADDED", found)
+
+    async def _lose(self, pod: Pod) -> None:
+        life = self._lives.pop(pod.uid)
+        life.cancel()
+        await asyncio.gather(life, return_exceptions=True)
+        await pod.abandon()
+        del self._pods[pod.uid]
 
     def _on_pod(self, type_: str, pod: Obj) -> None:
         uid = uid_of(pod)
@@ -111,7 +133,7 @@ class Kubelet:
         if type_ == "DELETED":
             if held is not None:
                 held.removed()
-        elif pod["spec"].get("nodeName") != self._context.node_name:
+        elif pod["spec"].get("nodeName") not in self._context.nodes or pod["spec"]["nodeName"] in self._failed:
             return
         elif held is not None:
             held.updated(pod)

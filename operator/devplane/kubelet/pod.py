@@ -36,6 +36,7 @@ class Pod:
         self.finished = False
         self._pod = pod
         self._node = node
+        self.node_name: str = pod["spec"].get("nodeName", "")
         self.ip = ip
         self._sandbox = False
         self._failure: tuple[str, str] | None = None
@@ -314,12 +315,12 @@ class Pod:
         return found if found is not None and uid_of(found) == self.uid else None
 
     def _post(self, type_: str, reason: str, message: str, field_path: str = "") -> None:
-        about = {**self._pod, "fieldPath": field_path, "host": self._node.context.node_name}
+        about = {**self._pod, "fieldPath": field_path, "host": self.node_name}
         with contextlib.suppress(ApiError):
             self._node.client.event(about, type_, reason, message, "kubelet")
 
     def _facts(self) -> PodFacts:
-        return PodFacts(self._pod, self.ip, self._node.host_ip, self._node.context.node_name, self._node.allocatable)
+        return PodFacts(self._pod, self.ip, self._node.host_ip, self.node_name, self._node.allocatable)
 
     def _view(self) -> PodView:
         return PodView(

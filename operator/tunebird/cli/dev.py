@@ -29,15 +29,16 @@ home_option = click.option(
 
 @dev.command()
 @home_option
-@click.option("--gpus", default=0, show_default=True, help="Declared (fake) nvidia.com/gpu devices of the node.")
+@click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 100), help="How many nodes there are.")
+@click.option("--gpus", default=0, show_default=True, help="Declared (fake) nvidia.com/gpu devices of each node.")
 @click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of every container.")
-def up(home: Path, gpus: int, environment: tuple[str, ...]) -> None:
+def up(home: Path, nodes: int, gpus: int, environment: tuple[str, ...]) -> None:
     """Start the local cluster; the objects of an earlier one in the same folder are still there."""
     for entry in environment:
         if "=" not in entry:
             raise click.BadParameter(f"{entry}: write it as NAME=VALUE", param_hint="--env")
     pairs = dict(entry.split("=", 1) for entry in environment)
-    running = local.up(local.Options(home, gpus, pairs), say=click.echo)
+    running = local.up(local.Options(home, gpus, pairs, nodes=nodes), say=click.echo)
     click.echo(f"\nexport KUBECONFIG={running.kubeconfig}")
     click.echo(f"# routes of the Gateway default/public are served at {running.gateway}")
 

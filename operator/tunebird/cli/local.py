@@ -48,6 +48,7 @@ class Options:
     gpus: int = 0
     environment: Mapping[str, str] = field(default_factory=dict)
     operator: bool = True
+    nodes: int = 1
 
 
 def default_home() -> Path:
@@ -113,6 +114,8 @@ def _devplane(options: Options) -> None:
     argv += ["--kubeconfig", str(home / "kubeconfig")]
     if options.gpus:
         argv += ["--gpus", str(options.gpus)]
+    if options.nodes != 1:
+        argv += ["--nodes", str(options.nodes)]
     (home / "devplane.log").unlink(missing_ok=True)
     program = programs.start("devplane", argv, home)
     _wait(program, lambda: '"ready": true' in Path(program.log).read_text(errors="replace"), 20)

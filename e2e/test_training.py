@@ -49,7 +49,7 @@ def test_its_log_and_its_events_tell_the_story(trained: play.Stage) -> None:
 
 def test_kubectl_shows_phase_and_progress_in_columns(trained: play.Stage) -> None:
     header, *rows = trained.kubectl.run("get", "ftj").splitlines()
-    assert header.split() == ["NAME", "PHASE", "PLAN", "STEP", "LOSS", "ETA", "AGE"]
+    assert header.split() == ["NAME", "PHASE", "REASON", "STEP", "LOSS", "ETA", "MESSAGE", "AGE"]
     assert all("Succeeded" in row for row in rows if row.startswith("tiny-v"))
 
 
@@ -112,12 +112,13 @@ def test_bad_input_is_told_in_one_sentence(
     assert len(seen["status"]["attempts"]) == 1, "bad input is not tried again"
 
 
-def test_an_unsupported_field_is_refused_by_name(stage: play.Stage, example: Example) -> None:
-    suites = [{"name": "core", "source": {"uri": "pvc://data/golden.jsonl"}}]
-    gates = [{"metric": "core.instructionSuccess", "minimum": "95%"}]
-    apply(stage, job(example, "gated", evaluation={"suites": suites, "gates": gates}))
-    with pytest.raises(play.click.ClickException, match=r"spec\.evaluation"):
-        play.follow(stage, "finetunejob", "gated", 30, lambda _: None)
+def test_an_unsupported_field_is_refused_by_name_where_people_look(stage: play.Stage, example: Example) -> None:
+    apply(stage, job(example, "queued", queueName="research"))
+    with pytest.raises(play.click.ClickException, match=r"spec\.queueName"):
+        play.follow(stage, "finetunejob", "queued", 30, lambda _: None)
+    row = stage.kubectl.run("get", "ftj", "queued").splitlines()[1]
+    assert "InvalidSpec" in row
+    assert "spec.queueName (research): not supported" in row
 
 
 def test_the_api_server_refuses_a_wrong_value_with_its_path(stage: play.Stage, example: Example) -> None:

@@ -93,3 +93,24 @@ def test_the_command_says_what_is_wrong_and_fails(tmp_path: Path):
     assert f"{broken}:1: roles must alternate" in failed.stdout
     passed = subprocess.run([*command, str(DATA / "support.jsonl")], capture_output=True, text=True, check=False)
     assert (passed.returncode, passed.stdout.endswith("rows, no faults\n")) == (0, True)
+
+
+def _rows(name: str) -> list[dict]:
+    return [json.loads(line) for line in (DATA / name).read_text(encoding="utf-8").splitlines()]
+
+
+def test_the_preferences_are_different_pairs_without_faults():
+    rows = _rows("preferences.jsonl")
+    assert len(rows) == len({row["prompt"] for row in rows}) == 60
+    for row in rows:
+        assert set(row) == {"prompt", "chosen", "rejected"}
+        assert row["chosen"] != row["rejected"]
+        assert list(validate.faults(line(row["prompt"], row["chosen"]))) == []
+
+
+def test_the_suite_does_not_ask_what_was_trained():
+    asked = [row["prompt"] for row in _rows("golden.jsonl")]
+    assert len(asked) == len(set(asked)) == 32
+    trained = {row["prompt"] for row in _rows("preferences.jsonl")}
+    trained |= {message["content"] for row in _rows("support.jsonl") for message in row["messages"]}
+    assert not trained & set(asked)

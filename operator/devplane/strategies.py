@@ -6,6 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
+from devplane import quota
 from devplane.admission import admit_claim, admit_pod
 from devplane.errors import ApiError, Cause
 from devplane.resources import Resource
@@ -82,6 +83,12 @@ class Strategies:
         spec.setdefault("clusterIPs", [spec["clusterIP"]])
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
+
+    def check_quotas(self, resource: Resource, new: Obj) -> None:
+        """Raises 403 when the namespace has no room for a new object."""
+        namespace = new["metadata"].get("namespace", "")
+        if namespace and (quotas := self._store.items("resourcequotas", namespace)):
+            quota.check(resource.key, resource.name, new, quotas, lambda one: self._store.items(one, namespace))
 
     def errors(self, resource: Resource, new: Obj, old: Obj | None) -> list[Cause]:
         if resource.key == _CRDS:

@@ -113,6 +113,7 @@ class Api:
         """The end of a create, shared with apply: prepare, validate, store."""
         self.strategies.prepare(resource, new, None, schema)
         self.validate(resource, new, None, schema)
+        self.strategies.check_quotas(resource, new)
         space, name = new["metadata"].get("namespace", ""), new["metadata"]["name"]
         if self.store.get(resource.key, space, name) is not None:
             raise ApiError.already_exists(resource.name, name)

@@ -21,6 +21,7 @@ def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
     from devplane.controllers.namespace import NamespaceController
     from devplane.controllers.node_lifecycle import NodeLifecycle
     from devplane.controllers.nodes import NodeKeeper
+    from devplane.controllers.quota import QuotaController
     from devplane.controllers.replicaset import ReplicaSetController
     from devplane.controllers.scheduler import Scheduler
     from devplane.controllers.volumes import VolumeController
@@ -35,6 +36,7 @@ def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
         NamespaceController(manager, ctx).controller(),
         VolumeController(manager, ctx).controller(),
         GarbageCollector(manager).controller(),
+        QuotaController(manager).controller(),
         NodeLifecycle(manager).controller(),
         DisruptionController(manager).controller(),
         Scheduler(client.named("kube-scheduler")).controller(),

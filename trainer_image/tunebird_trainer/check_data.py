@@ -128,7 +128,7 @@ def _judge(config: Config, prepared: Prepared) -> None:
         raise Failure(Reason.INVALID_DATASET, f"{invalid} of {rows} rows are invalid; {remedy}")
     if long and asked.on_too_long is OnTooLong.FAIL:
         remedy = "raise training.maxSequenceLength or set preparation.onTooLong: Drop, Split or Truncate"
-        raise Failure(Reason.INVALID_DATASET, f"{long} sequences are too long; {remedy}")
+        raise Failure(Reason.INVALID_DATASET, f"{long} of {rows} rows are too long; {remedy}")
     bad_rows.check_ceilings(asked, rows, invalid, long)
 
 

@@ -58,7 +58,7 @@ def test_bad_rows_are_all_told_before_the_check_fails(check, tmp_path):
 
 def test_too_long_rows_fail_the_check_where_none_may_be(check):
     said, failed = check([*sums(8), chat("x", "long " * 90)], preparation__onTooLong="Fail")
-    assert "1 sequences are too long; raise training.maxSequenceLength" in failed
+    assert "1 of 9 rows are too long; raise training.maxSequenceLength" in failed
     assert "rows by format" in said
 
 
@@ -76,3 +76,10 @@ def test_preferences_show_both_answers(check):
     assert not failed
     assert "chosen: ⟦good<|im_end|>⟧" in said
     assert "rejected: ⟦bad<|im_end|>⟧" in said
+
+
+def test_a_row_of_which_several_parts_are_too_long_counts_once(check):
+    talk = [message for _ in range(4) for message in chat("x", "long " * 90)["messages"]]
+    said, failed = check([*sums(8), {"messages": talk}], preparation__onTooLong="Split", preparation__maxTooLong=0.12)
+    assert not failed
+    assert "support/data.jsonl:9 is above 64 tokens" in said

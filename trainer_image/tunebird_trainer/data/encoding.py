@@ -76,7 +76,8 @@ def _fitted(entry: Entry, where: str, example: Example, template: Template, desk
         return Fitted(())
     if fit.too_long:
         desk.bad.add(name, where, "tooLong", f"is above {desk.config.training.max_sequence_length} tokens")
-    for what in ("too_long", "truncated", "cut_answers", "split"):
+    desk.ledger.add(entry.dataset, "too_long", times=bool(fit.too_long))  # rows, as the ceiling has it
+    for what in ("truncated", "cut_answers", "split"):
         desk.ledger.add(entry.dataset, what, times=getattr(fit, what))
     return fit
 

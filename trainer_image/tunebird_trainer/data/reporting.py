@@ -12,7 +12,7 @@
   for labelled rows good (share);
 - `tokens`: of the training sequences least, median, p95, most, mean;
 - `mixture`: by dataset the rows used (repeats counted) and their share, and the share that its weight asks for;
-- `tooLong`: sequences leftOut, truncated, of these cutAnswers, and parts made by split;
+- `tooLong`: rows leftOut, whole or in part; sequences truncated, of these cutAnswers, and parts made by split;
 - `canaries`: how many were planted, and how many copies in all;
 - `blocks`: for continued pre-training the blocks, their size in tokens, and the tokens of the last one; else null."""
 

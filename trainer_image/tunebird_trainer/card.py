@@ -133,7 +133,9 @@ def _data(data: Prepared) -> Iterator[str]:
 
 
 def _row(counts: Counts) -> str:
-    cells = (counts.name, counts.uri, counts.format, counts.rows, counts.trained, counts.held_out, counts.invalid,
+    # A path of one machine says nothing elsewhere but the file's name.
+    source = counts.uri.rpartition("/")[2] if counts.uri.startswith("file://") else counts.uri
+    cells = (counts.name, source, counts.format, counts.rows, counts.trained, counts.held_out, counts.invalid,
              counts.duplicates + counts.near_duplicates, counts.too_long, counts.left_out + counts.unsafe
              + counts.contaminated, counts.license or "not stated")  # fmt: skip
     return "| " + " | ".join(str(cell).replace("|", "\\|") for cell in cells) + " |"

@@ -50,6 +50,11 @@ def _prepared(model: Any) -> Any:
     """Frozen, with norms and embeddings in fp32. Activation checkpointing is the trainer's business."""
     from peft import prepare_model_for_kbit_training
 
+    for module in model.modules():
+        if hasattr(module, "support_avx512bf16_for_cpu"):
+            # On such a CPU the first evaluation would repack the weights and round their scales for good, and training
+            # would go on from other weights than a resumed run: bitsandbytes/nn/modules.py, Linear4bit, 0.50.2.
+            module.support_avx512bf16_for_cpu = False
     return prepare_model_for_kbit_training(model, use_gradient_checkpointing=False)
 
 

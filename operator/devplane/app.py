@@ -13,10 +13,11 @@ from aiohttp import web
 
 from devplane.auth import Authentication
 from devplane.builtin_resources import builtin_resources
-from devplane.certs import Credentials, credentials, kubeconfig, write_private
+from devplane.certs import Credentials, credentials, faults_token, kubeconfig, write_private
 from devplane.client import Client
 from devplane.context import Context, ImageTable
 from devplane.crds import Definitions
+from devplane.fault_endpoint import FaultEndpoint
 from devplane.loopback import service_network
 from devplane.node import node_names
 from devplane.rbac import CLUSTER_ADMIN, MASTERS
@@ -94,6 +95,8 @@ class Devplane:
         self.client = Client(self.api)
         self.tokens = Tokens(self.credentials.signing_key, self.store, self.api.clock)
         self._server = Server(self.api, self.tokens, Authentication(self.credentials.admin_token, self.tokens))
+        self._faults = FaultEndpoint(self._server.faults, faults_token(options.data_dir))
+        self._server.extras.append(self._faults.register)
 
     @property
     def kubeconfig(self) -> Path:
@@ -144,7 +147,7 @@ class Devplane:
         self._tasks = controllers.start(self.client, context)
         self.kubelet = Kubelet(self.client, context)
         await self.kubelet.start()
-        self._server.kubelet = self.kubelet
+        self._server.kubelet = self._faults.kubelet = self.kubelet
 
     def context(self) -> Context:
         return Context(

@@ -53,6 +53,14 @@ def credentials(data_dir: Path) -> Credentials:
     return Credentials(ca, certificate, key, signing_key, token.read_text())
 
 
+def faults_token(data_dir: Path) -> str:
+    """Opens the fault endpoint and nothing else; in ``faults.token`` of the data directory."""
+    path = data_dir / "faults.token"
+    if not path.exists():
+        write_private(path, secrets.token_urlsafe(32))
+    return path.read_text()
+
+
 def write_private(path: Path, text: str) -> None:
     """Write a file that nobody else can read at any moment."""
     path.unlink(missing_ok=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,10 +11,12 @@ import orjson
 from aiohttp import web
 
 from devplane import discovery, lists, patching, scale, subresources
+from devplane.answers import encoded, json_answer, page_not_found, refused
 from devplane.auth import PUBLIC_PATHS, Authentication, check_origin, forbidden, impersonated
 from devplane.deletion import Deleted, delete, delete_collection, options_of
 from devplane.errors import ApiError
-from devplane.negotiation import Form, Shaper, encode, form_of
+from devplane.faults import Faults, OpenWatch, Request
+from devplane.negotiation import Form, Shaper, form_of
 from devplane.openapi import OpenApi
 from devplane.rbac import Action, Authorizer
 from devplane.requests import Place, decode, group_version, is_true, place, write_options
@@ -59,6 +61,10 @@ class Asked:
         namespace = self.place.namespace or ""
         return Target(self.place.resource, namespace, self.place.name)
 
+    def facts(self) -> Request:
+        agent = self.request.headers.get("User-Agent", "")
+        return Request(self.verb, self.place.resource.key, self.place.namespace or "", self.place.name, agent)
+
     def write(self) -> Write:
         sub = self.place.subresource
         return write_options(self.query, self.request.headers.get("User-Agent", ""), sub)
@@ -77,6 +83,8 @@ class Server:
 
         self.api = api
         self.kubelet: Kubelet | None = None
+        self.faults = Faults()
+        self.extras: list[Callable[[web.Application], None]] = []
         self._tokens = tokens
         self._authentication = authentication
         self._crd = crd
@@ -87,6 +95,8 @@ class Server:
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
+        for extra in self.extras:
+            extra(app)
         app.router.add_route("*", "/{path:.*}", self._handle)
         return app
 
@@ -95,12 +105,12 @@ class Server:
             check_origin(request.headers)
             return await self._answer(request)
         except ApiError as error:
-            return _refusal(error)
+            return refused(error)
         except web.HTTPRequestEntityTooLarge:
-            return _refusal(ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is 8388608"))
+            return refused(ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is 8388608"))
         except Exception as error:  # the last line of defence of a server
             log.exception("Failed to answer method=%s path=%s", request.method, request.path)
-            return _refusal(ApiError.internal(str(error)))
+            return refused(ApiError.internal(str(error)))
 
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in PUBLIC_PATHS:
@@ -118,7 +128,9 @@ class Server:
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
         self._authorize(user, _action(verb, where))
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
-        return await self._serve(Asked(request, where, user, verb, form))
+        asked = Asked(request, where, user, verb, form)
+        await self.faults.strike(asked.facts())
+        return await self._serve(asked)
 
     def _user(self, request: web.Request) -> User:
         user = self._authentication.user(request.headers)
@@ -134,14 +146,14 @@ class Server:
 
     def _public(self, request: web.Request) -> web.Response:
         if request.path.startswith("/version"):
-            return _json(discovery.VERSION)
+            return json_answer(discovery.VERSION)
         name = request.path.strip("/")
         text = f"[+]ping ok\n[+]store ok\n{name} check passed\n" if "verbose" in request.query else "ok"
         return web.Response(text=text)
 
     def _nowhere(self, group: str, version: str) -> web.StreamResponse:
         if not self.api.registry.in_version(group, version):
-            return _page_not_found()
+            return page_not_found()
         raise ApiError.no_such_path()
 
     def _document(self, request: web.Request) -> web.StreamResponse:
@@ -152,22 +164,22 @@ class Server:
                 content = discovery.aggregated(registry, core=root == "api")
                 return web.Response(body=orjson.dumps(content), headers={"Content-Type": discovery.AGGREGATED})
             case ["api"]:
-                return _json(discovery.versions(request.host))
+                return json_answer(discovery.versions(request.host))
             case ["apis"]:
-                return _json(discovery.groups(registry))
+                return json_answer(discovery.groups(registry))
             case ["apis", group]:
-                return _json(discovery.one_group(registry, group))
+                return json_answer(discovery.one_group(registry, group))
             case ["api", version]:
-                return _json(discovery.resources(registry, "", version))
+                return json_answer(discovery.resources(registry, "", version))
             case ["apis", group, version]:
-                return _json(discovery.resources(registry, group, version))
+                return json_answer(discovery.resources(registry, group, version))
             case ["openapi", "v3"]:
-                return _json(self._openapi.index())
+                return json_answer(self._openapi.index())
             case ["openapi", "v3", *rest]:
                 found = self._openapi.document("/".join(rest))
-                return web.Response(body=found, content_type="application/json") if found else _page_not_found()
+                return web.Response(body=found, content_type="application/json") if found else page_not_found()
             case _:
-                return _page_not_found()
+                return page_not_found()
 
     async def _serve(self, asked: Asked) -> web.StreamResponse:
         where = asked.place
@@ -208,7 +220,7 @@ class Server:
         resource = asked.place.resource
         chosen = self._selector(asked)
         objects, metadata = lists.listed(self.api, resource, asked.place.namespace, chosen, asked.query)
-        return _encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
+        return encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
 
     async def _watch(self, asked: Asked) -> web.StreamResponse:
         store = self.api.store
@@ -221,13 +233,18 @@ class Server:
         )
         response.enable_chunked_encoding()
         await response.prepare(asked.request)
+        opened = OpenWatch(asked.facts(), lambda: _cut(asked.request))
+        self.faults.opened(opened)
         try:
             async for chunk in Watcher(store, watch, self._shaper).run():
-                await response.write(chunk)
+                if not opened.is_silent:
+                    await response.write(chunk)
         except ApiError as error:
             await response.write(error_line(error))
         except ConnectionResetError:
             return response
+        finally:
+            self.faults.closed(opened)
         await response.write_eof()
         return response
 
@@ -246,8 +263,8 @@ class Server:
             pods = self.api.registry.named("pods")
             assert pods is not None
             target = Target(pods, asked.place.namespace or "", body["metadata"]["name"])
-            return _encoded(201, subresources.bind(self.api, target, body, asked.write()), asked.form)
-        return _encoded(201, self._reviews.answer(resource, body, asked.user, self.api.now()), asked.form)
+            return encoded(201, subresources.bind(self.api, target, body, asked.write()), asked.form)
+        return encoded(201, self._reviews.answer(resource, body, asked.user, self.api.now()), asked.form)
 
     async def _patch(self, asked: Asked) -> web.Response:
         write, content_type = asked.write(), asked.request.headers.get("Content-Type", "")
@@ -294,14 +311,14 @@ class Server:
             "status": "Success",
             "details": {key: value for key, value in details.items() if value},
         }
-        return _encoded(200, status, Form())
+        return encoded(200, status, Form())
 
     async def _delete_collection(self, asked: Asked) -> web.Response:
         resource, namespace = asked.place.resource, asked.place.namespace
         options = options_of(await self._delete_options(asked))
         objects = delete_collection(self.api, resource, namespace, self._selector(asked), options)
         metadata = {"resourceVersion": str(self.api.store.revision)}
-        return _encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
+        return encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
 
     async def _serve_subresource(self, asked: Asked) -> web.StreamResponse:
         sub = asked.place.resource.subresource(asked.place.subresource)
@@ -329,15 +346,20 @@ class Server:
                 answer = subresources.evict(self.api, target, await asked.body())
             case _:
                 return self._object(asked, 200, subresources.finalize(self.api, target, await asked.body()))
-        return _encoded(201, answer, Form())
+        return encoded(201, answer, Form())
 
     def _object(self, asked: Asked, code: int, obj: Obj, write: Write | None = None) -> web.Response:
         shaped = obj if obj.get("kind") == "Scale" else self._shaper.one(asked.place.resource, obj, asked.form)
-        response = _encoded(code, shaped, asked.form)
+        response = encoded(code, shaped, asked.form)
         for warning in write.warnings if write else ():
             text = warning.replace("\\", "\\\\").replace('"', '\\"')
             response.headers.add("Warning", f'299 - "{text}"')
         return response
+
+
+def _cut(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
 
 
 def _fits(verb: str, where: Place) -> bool:
@@ -366,26 +388,3 @@ def _unknown(method: str, group: str, rest: list[str]) -> Action:
     namespaced = rest[0] == "namespaces" and len(rest) > 2
     resource = rest[2] if namespaced else rest[0]
     return Action(method.lower(), group, resource, rest[1] if namespaced else "")
-
-
-def _encoded(code: int, content: Obj, form: Form) -> web.Response:
-    return web.Response(status=code, body=encode(content, form), headers={"Content-Type": form.content_type})
-
-
-def _json(content: Obj | None) -> web.Response:
-    if content is None:
-        return _page_not_found()
-    return web.Response(body=orjson.dumps(content), headers={"Content-Type": "application/json"})
-
-
-def _page_not_found() -> web.Response:
-    return web.Response(status=404, text="404 page not found\n")
-
-
-def _refusal(error: ApiError) -> web.Response:
-    response = web.Response(
-        status=error.code, body=orjson.dumps(error.status()), headers={"Content-Type": "application/json"}
-    )
-    if error.details and "retryAfterSeconds" in error.details:
-        response.headers["Retry-After"] = str(error.details["retryAfterSeconds"])
-    return response

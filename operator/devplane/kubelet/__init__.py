@@ -168,6 +168,11 @@ class Kubelet:
             if pod.namespace == namespace_of(obj) and not pod.finished and pod.refers_to(kind, name_of(obj)):
                 pod.refresh()
 
+    def kill(self, ns: str, pod: str, container: str) -> bool:
+        """SIGKILL to what runs of a container; False where nothing does."""
+        found = next((one for one in self._pods.values() if (one.namespace, one.name) == (ns, pod)), None)
+        return found is not None and found.kill(container)
+
     def logs(
         self,
         ns: str,

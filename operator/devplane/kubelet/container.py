@@ -131,6 +131,12 @@ class Container:
         self._stopping = True
         await self._end_process(grace, ContainerProcess.leave)
 
+    def kill(self) -> bool:
+        """SIGKILL from outside: what follows is its restart policy's affair. False when nothing runs."""
+        if self._process is not None:
+            self._process.kill()
+        return self._process is not None
+
     def settle(self) -> None:
         """After the end: what did not run last has ended too, or is not known any more."""
         if isinstance(self.view.state, Terminated):

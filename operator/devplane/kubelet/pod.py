@@ -251,6 +251,10 @@ class Pod:
             task.cancel()
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
+    def kill(self, container: str) -> bool:
+        found = next((one for one in (*self._inits, *self._mains) if one.view.name == container), None)
+        return found is not None and found.kill()
+
     def is_running(self, container: str, attempt: int) -> bool:
         """Whether this start of a container still runs or is about to."""
         if self.finished:

@@ -1,0 +1,180 @@
+"""Faults on demand, for tests of clients: requests slowed or refused, watches cut or silent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fnmatch import fnmatchcase
+from typing import Any
+
+from devplane.errors import ApiError
+
+Obj = dict[str, Any]
+
+FIELDS = frozenset({"fault", "verbs", "resources", "namespaces", "agents", "percent", "times", "seconds", "code"})
+CODES = (409, 429, 500, 503)
+BUSY = "the server has received too many requests and has asked us to try again later"
+
+
+class FaultError(ValueError):
+    """A rule that can not be meant; the message names the field."""
+
+
+class Fault(StrEnum):
+    LATENCY = "latency"
+    REFUSE = "refuse"
+    CUT_WATCH = "cut-watch"
+    SILENCE_WATCH = "silence-watch"
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What rules look at; `resource` as in ``jobs.batch``."""
+
+    verb: str
+    resource: str
+    namespace: str
+    name: str
+    agent: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """Empty lists match everything; `times` None is for ever; `seconds` is a delay, or what a 429 says to wait."""
+
+    fault: Fault
+    verbs: tuple[str, ...] = ()
+    resources: tuple[str, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    agents: tuple[str, ...] = ()
+    percent: float = 100
+    times: int | None = None
+    seconds: float = 0
+    code: int = 500
+
+    def matches(self, request: Request) -> bool:
+        is_watch_fault = self.fault in (Fault.CUT_WATCH, Fault.SILENCE_WATCH)
+        return (
+            (request.verb == "watch" if is_watch_fault else not self.verbs or request.verb in self.verbs)
+            and (not self.resources or request.resource in self.resources)
+            and (not self.namespaces or request.namespace in self.namespaces)
+            and (not self.agents or any(fnmatchcase(request.agent, one) for one in self.agents))
+        )
+
+
+def rule(given: Any) -> Rule:
+    """A rule from JSON.
+
+    Raises:
+        FaultError: a field is unknown or its value can't be meant.
+    """
+    if not isinstance(given, dict):
+        raise FaultError(f"{given!r} is not an object")
+    if unknown := sorted(given.keys() - FIELDS):
+        raise FaultError(f"{unknown[0]}: unknown field; known are {', '.join(sorted(FIELDS))}")
+    if given.get("fault") not in list(Fault):
+        raise FaultError(f"fault: {given.get('fault')!r} is not one of {', '.join(Fault)}")
+    lists = {name: tuple(given.get(name) or ()) for name in ("verbs", "resources", "namespaces", "agents")}
+    times = given.get("times")
+    found = Rule(
+        Fault(given["fault"]),
+        **lists,
+        percent=_number(given, "percent", 100, most=100),
+        times=None if times is None else int(_number(given, "times", 0)),
+        seconds=_number(given, "seconds", 0),
+        code=int(_number(given, "code", 500)),
+    )
+    if found.code not in CODES:
+        raise FaultError(f"code: {found.code} is not one of {', '.join(map(str, CODES))}")
+    return found
+
+
+def _number(given: Mapping[str, Any], name: str, default: float, most: float = float("inf")) -> float:
+    value = given.get(name, default)
+    if not isinstance(value, int | float) or not 0 <= value <= most:
+        raise FaultError(f"{name}: {value!r} is not a number from 0" + (f" to {most:g}" if most < 1e9 else ""))
+    return value
+
+
+@dataclass(slots=True)
+class _Armed:
+    rule: Rule
+    seen: int = 0
+    struck: int = 0
+
+    def strikes(self, request: Request) -> bool:
+        """A share of the requests is spread evenly, so that the same requests meet the same faults."""
+        if not self.rule.matches(request) or (self.rule.times is not None and self.struck >= self.rule.times):
+            return False
+        self.seen += 1
+        hits = int(self.seen * self.rule.percent / 100) > int((self.seen - 1) * self.rule.percent / 100)
+        self.struck += hits
+        return hits
+
+
+@dataclass(eq=False, slots=True)
+class OpenWatch:
+    """A watch that is served; `cut` ends its connection without a word."""
+
+    request: Request
+    cut: Callable[[], None]
+    is_silent: bool = False
+
+
+@dataclass(slots=True)
+class Faults:
+    """The rules in force."""
+
+    _armed: list[_Armed] = field(default_factory=list)
+    _watches: set[OpenWatch] = field(default_factory=set)
+
+    def replace(self, rules: Iterable[Rule]) -> None:
+        """From now on, for open watches too. A watch that is silent stays silent."""
+        self._armed = [_Armed(one) for one in rules]
+        for watch in list(self._watches):
+            self._disturb(watch)
+
+    def report(self) -> list[Obj]:
+        """The rules in force and how often each struck."""
+        return [{"fault": one.rule.fault.value, "seen": one.seen, "struck": one.struck} for one in self._armed]
+
+    async def strike(self, request: Request) -> None:
+        """Wait as long as the rules say; raises the refusal that they ask for."""
+        for one in self._armed:
+            if one.rule.fault is Fault.LATENCY and one.strikes(request):
+                await asyncio.sleep(one.rule.seconds)
+            elif one.rule.fault is Fault.REFUSE and one.strikes(request):
+                raise refusal(one.rule, request)
+
+    def opened(self, watch: OpenWatch) -> None:
+        self._watches.add(watch)
+        self._disturb(watch)
+
+    def closed(self, watch: OpenWatch) -> None:
+        self._watches.discard(watch)
+
+    def _disturb(self, watch: OpenWatch) -> None:
+        for one in self._armed:
+            if one.rule.fault is Fault.CUT_WATCH and one.strikes(watch.request):
+                asyncio.get_running_loop().call_later(one.rule.seconds, self._cut, watch)
+            elif one.rule.fault is Fault.SILENCE_WATCH and one.strikes(watch.request):
+                watch.is_silent = True
+
+    def _cut(self, watch: OpenWatch) -> None:
+        if watch in self._watches:
+            watch.cut()
+
+
+def refusal(found: Rule, request: Request) -> ApiError:
+    """As the server itself would refuse."""
+    match found.code:
+        case 409:
+            return ApiError.conflict(request.resource, request.name)
+        case 429:
+            return ApiError(429, "TooManyRequests", BUSY, {"retryAfterSeconds": max(round(found.seconds), 1)})
+        case 503:
+            return ApiError(503, "ServiceUnavailable", "the server is currently unable to handle the request")
+        case _:
+            return ApiError.internal("fault on demand")

@@ -68,7 +68,7 @@ REASONS: Mapping[str, Meaning] = {
     "JobRejected": Meaning(_FAIL, "correct compute.template: the API server refused the Job"),
     "ReferenceFailed": Meaning(_FAIL, "make that job succeed, and retry or make this job again"),
     # what an attempt waits for
-    "WaitingForJob": Meaning(_WAIT, "nothing: this job goes on when that one has succeeded"),
+    "WaitingForJob": Meaning(_WAIT, "this job goes on when that one has succeeded"),
     "JobNotFound": Meaning(_WAIT, "create it, or correct the name in model.jobRef or compareTo"),
     # what a pod waits for
     "InsufficientGPUs": Meaning(_WAIT, "free GPUs, add a node with some, or correct compute.gpuResourceName"),

@@ -134,8 +134,11 @@ def phase(seen: Observed, record: Record) -> JobPhase:
 
 
 def _evaluating(record: Record, live: Attempt) -> bool:
+    """After the last step: the validations in between are part of training."""
     progress = record.progress
-    return progress is not None and progress.attempt == live.number and progress.phase == "evaluate"
+    if progress is None or progress.attempt != live.number:
+        return False
+    return progress.phase == "evaluate" and progress.step >= progress.of > 0
 
 
 def _reason(seen: Observed, record: Record) -> str:

@@ -1,11 +1,11 @@
 import pytest
 
 from trainer.factories import chat
-from tunebird_trainer.formats import Format, InvalidRow, conversation, detected, has_placeholder
+from tunebird_trainer.formats import Format, InvalidRow, detected, example, gap
 
 
 def roles(row, format_):
-    return [(message.role, message.content) for message in conversation(row, format_)]
+    return [(message.role, message.content) for message in example(row, format_).messages]
 
 
 def test_messages_are_taken_as_they_are():
@@ -82,10 +82,10 @@ def test_a_format_is_found_by_its_keys(row, expected):
 )
 def test_a_bad_row_is_told_in_words(row, said):
     with pytest.raises(InvalidRow) as caught:
-        conversation(row, Format.MESSAGES)
+        example(row, Format.MESSAGES)
     assert said in str(caught.value)
 
 
 def test_an_unfilled_placeholder_is_found():
-    assert has_placeholder(conversation(chat("Hi", "Dear {{customer name}},"), Format.MESSAGES)) == "{{customer name}}"
-    assert has_placeholder(conversation(chat("Hi", "Use f{x} and {} here"), Format.MESSAGES)) is None
+    assert gap(example(chat("Hi", "Dear {{customer name}},"), Format.MESSAGES)) == "{{customer name}}"
+    assert gap(example(chat("Hi", "Use f{x} and {} here"), Format.MESSAGES)) is None

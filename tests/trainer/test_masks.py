@@ -3,7 +3,7 @@ import pytest
 from trainer.factories import chat
 from tunebird_trainer import masks
 from tunebird_trainer.config import LossOn
-from tunebird_trainer.formats import Format, InvalidRow, conversation
+from tunebird_trainer.formats import Format, InvalidRow, example
 
 SMOLLM2 = (  # no generation markers, and a system message that nobody wrote
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"
@@ -36,7 +36,7 @@ def template_of(tokenizer):
 
 def turns(*texts):
     pairs = [chat(question, answer)["messages"] for question, answer in zip(texts[::2], texts[1::2], strict=True)]
-    return conversation({"messages": [message for pair in pairs for message in pair]}, Format.MESSAGES)
+    return example({"messages": [message for pair in pairs for message in pair]}, Format.MESSAGES).messages
 
 
 def learned(sequence, template):
@@ -92,9 +92,8 @@ def test_a_template_without_an_end_gets_the_tokenizers(template_of):
 
 
 def test_a_conversation_that_the_template_refuses_is_an_invalid_row(template_of):
-    messages = conversation(
-        {"messages": [{"role": "system", "content": "Be kind"}, *chat("a", "b")["messages"]]}, Format.MESSAGES
-    )
+    row = {"messages": [{"role": "system", "content": "Be kind"}, *chat("a", "b")["messages"]]}
+    messages = example(row, Format.MESSAGES).messages
     with pytest.raises(InvalidRow, match="No system message, please"):
         masks.sequences(messages, template_of(PICKY), LossOn.COMPLETIONS)
 

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Conversation", "Document", "Example", "Format", "InvalidRow", "Message", "Preference", "ToolCall", "Unpaired",
-    "conversation", "detected", "example", "gap", "has_placeholder", "texts",
+    "detected", "example", "gap", "texts",
 ]  # fmt: skip
 
 # What a template left for somebody to fill in and nobody did.
@@ -95,14 +95,6 @@ def example(row: Any, format: Format) -> Example:  # noqa: A002  the config's ow
             assert_never(unreachable)
 
 
-def conversation(row: Any, format: Format) -> tuple[Message, ...]:  # noqa: A002  the config's own word
-    """The messages of a row in a format of conversations. Raises: InvalidRow."""
-    found = example(row, format)
-    if not isinstance(found, Conversation):
-        raise InvalidRow(f"is {format}, which has no conversation")
-    return found.messages
-
-
 def texts(found: Example) -> Iterable[str]:
     """Every text of the example that a model would read or learn."""
     match found:
@@ -121,11 +113,6 @@ def texts(found: Example) -> Iterable[str]:
 def gap(found: Example) -> str | None:
     """The first template's gap that nobody filled, such as `{{name}}`. It is read, and not learned."""
     return next((hit.group() for each in texts(found) if (hit := GAP.search(each))), None)
-
-
-def has_placeholder(messages: tuple[Message, ...]) -> str | None:
-    """`gap` of messages alone."""
-    return gap(Conversation(messages))
 
 
 def _said(messages: tuple[Message, ...]) -> Iterable[str]:
@@ -202,7 +189,7 @@ def _history(pairs: Any) -> Iterable[Message]:
     if not isinstance(pairs, list):
         raise InvalidRow(f"history is {kind(pairs)}, not a list of pairs of a question and its answer")
     for index, pair in enumerate(pairs):
-        if not isinstance(pair, list) or len(pair) != 2:  # noqa: PLR2004
+        if not isinstance(pair, list) or len(pair) != 2:
             raise InvalidRow(f"history[{index}] is {kind(pair)}, not a pair of a question and its answer")
         yield Message("user", text(pair[0], f"history[{index}][0]"))
         yield Message("assistant", text(pair[1], f"history[{index}][1]"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import hashlib
 import json
 import random
 from typing import TYPE_CHECKING, Any
@@ -103,3 +104,12 @@ def sums(count: int) -> list[dict[str, Any]]:
 def write_rows(path: Path, rows: Iterable[Any]) -> Path:
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
+
+
+def artifact_digest(home: Path) -> str:
+    """Of the bytes of every published file but the manifest. The card names the data's place, which differs by home."""
+    from tunebird_trainer import storage
+
+    files = storage.file_digests(home / "out", leave_out=["tunebird.json", "README.md"])
+    card = (home / "out" / "README.md").read_text().replace(str(home), "HOME")
+    return storage.digest_of({**files, "README.md": hashlib.sha256(card.encode()).hexdigest()})

@@ -1,6 +1,5 @@
 """Killed at any moment, a run ends with the same bytes as one that was left alone."""
 
-import json
 import random
 import shutil
 import signal
@@ -8,7 +7,7 @@ import signal
 import pytest
 
 from trainer import processes
-from trainer.factories import placed
+from trainer.factories import artifact_digest, placed
 from trainer.processes import Death
 
 LORA_DROPOUT = {"method__lora__dropout": 0.2}
@@ -21,10 +20,6 @@ RUN = {
     "checkpoint__everySteps": 2,
     "report__everySeconds": 60,
 }
-
-
-def artifact_digest(home):
-    return json.loads((home / "out" / "tunebird.json").read_text())["digest"]
 
 
 @pytest.fixture(scope="module")

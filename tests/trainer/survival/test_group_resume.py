@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from trainer import groups
-from trainer.factories import placed
+from trainer.factories import artifact_digest, placed
 from trainer.groups import Fate
 from trainer.processes import Death
 
@@ -40,10 +40,6 @@ slow = pytest.mark.slow
 def losses(home):
     lines = [json.loads(line) for line in (home / "checkpoints" / "curves.jsonl").read_text().splitlines()]
     return {line["step"]: line["loss"] for line in lines if "loss" in line}
-
-
-def artifact_digest(home):
-    return json.loads((home / "out" / "tunebird.json").read_text())["digest"]
 
 
 @pytest.fixture(scope="module")

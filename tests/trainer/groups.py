@@ -30,7 +30,7 @@ class Fate:
     deaths: dict[int, Death] = field(default_factory=dict)
     sigterm_at: dict[int, int] = field(default_factory=dict)  # at the n-th look at whether to stop
     record: bool = False  # the rows of each batch into rows-<rank>.jsonl, moments into moments.jsonl
-    spoil: str = ""  # after a resume: "rows" are taken in another order, "moments" are forgotten
+    spoil: str = ""  # after a resume: other "rows", no "moments", or the step "counter" as DeepSpeed leaves it
 
 
 def run(config: dict[str, Any], home: Path, fate: Fate | None = None) -> list[Result]:
@@ -94,7 +94,7 @@ def _main(path: str, rank: int, environment: dict[str, str], fate: Fate) -> None
         if json.loads(Path(path).read_text())["distributed"].get("zeroStage"):
             _record_moments(home / "moments.jsonl")
     if fate.spoil:
-        {"rows": _spoil_rows, "moments": _spoil_moments}[fate.spoil]()
+        {"rows": _spoil_rows, "moments": _spoil_moments, "counter": _spoil_counter}[fate.spoil]()
     code = recipe.main(path)
     sys.stdout.flush()
     os._exit(code)
@@ -167,6 +167,12 @@ def _spoil_moments() -> None:
             state["exp_avg_sq"].zero_()
 
     deepspeed.mend = forgetful
+
+
+def _spoil_counter() -> None:
+    from tunebird_trainer import deepspeed
+
+    deepspeed.mend = lambda optimizer, weight_decay: None
 
 
 def _free_port() -> int:

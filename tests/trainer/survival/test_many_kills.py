@@ -1,6 +1,5 @@
 """Kill after kill at random moments, of one process or of one of two, until each run is through: `make test-long`."""
 
-import json
 import os
 import random
 import shutil
@@ -8,7 +7,7 @@ import shutil
 import pytest
 
 from trainer import groups
-from trainer.factories import placed
+from trainer.factories import artifact_digest, placed
 from trainer.groups import Fate
 from trainer.processes import Death
 
@@ -32,10 +31,6 @@ RUNS = {
     "ZeRO-2": {**TWO, **FULL, "distributed__zeroStage": 2},
     "ZeRO-3": {**TWO, **FULL, "distributed__zeroStage": 3},
 }
-
-
-def artifact_digest(home):
-    return json.loads((home / "out" / "tunebird.json").read_text())["digest"]
 
 
 @pytest.fixture(scope="module")

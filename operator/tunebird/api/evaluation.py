@@ -23,7 +23,9 @@ from tunebird.api.base import (
 class Judge(Model):
     """A model that scores answers."""
 
-    source: StorageRef | None = Field(None, description="The judging model.")
+    source: StorageRef | None = Field(
+        None, description="The judging model. Not supported by this version: serve it, and name its endpoint."
+    )
     endpoint: Annotated[str, Field(max_length=512)] | None = Field(
         None, description="Base URL of an OpenAI-compatible API, e.g. https://judge.example.com/v1."
     )
@@ -67,7 +69,10 @@ class Gate(Closed):
     maximum: Rate | None = Field(None, description="At most this.")
     max_regression: Regression | None = Field(None, description="At most this much worse than compareTo.")
     compare_to: Annotated[str, Field(max_length=64, pattern=r"^(base|stable|job/[a-z][-a-z0-9]{0,39})$")] | None = (
-        Field(None, description="base, stable (the model that is served) or job/<name> (waited for). base if absent.")
+        Field(
+            None,
+            description="base, job/<name> (waited for) or stable (what is served; not yet). base if absent.",
+        )
     )
     confidence: Percent | None = Field(None, description="Level of the interval. 95% if absent.")
     RULES = (

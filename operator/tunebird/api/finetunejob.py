@@ -133,8 +133,10 @@ class FineTuneJobSpec(Model):
     failure_policy: FailurePolicy = Field(FailurePolicy(), description="Restarts after failures.")
     evaluation: Evaluation | None = Field(None, description="Suites and gates. A job without gates ends Ungated.")
     output: Output = Field(description="Where the result goes.")
-    budget: Budget | None = Field(None, description="What the job may cost.")
-    queue_name: Annotated[str, Field(max_length=253)] | None = Field(None, description="Kueue LocalQueue.")
+    budget: Budget | None = Field(None, description="What the job may cost. Not supported by this version.")
+    queue_name: Annotated[str, Field(max_length=253)] | None = Field(
+        None, description="Kueue LocalQueue. Not supported by this version."
+    )
     trainer: Template | None = Field(None, description="Reserved for an image and command of your own.")
     suspend: bool = Field(False, description="Stop at the next checkpoint and hold; false goes on from it.")
     active_deadline_seconds: int | None = Field(

@@ -159,24 +159,26 @@ _OBJECTIVE_BLOCKS = ("continue", "dpo", "kto", "orpo", "simpo", "reward", "grpo"
 class Method(Model):
     """Objective and tuning, each with one optional block of its own."""
 
-    objective: Objective = Field(Objective.SFT, description="What is learned from the data.")
+    objective: Objective = Field(
+        Objective.SFT, description="What is learned from the data: sft, continue or dpo in this version."
+    )
     continue_: Continue | None = Field(None, alias="continue", description="Options of objective continue.")
     dpo: Dpo | None = Field(None, description="Options of objective dpo.")
-    kto: Kto | None = Field(None, description="Options of objective kto.")
-    orpo: Orpo | None = Field(None, description="Options of objective orpo.")
-    simpo: Simpo | None = Field(None, description="Options of objective simpo.")
-    reward: Reward | None = Field(None, description="Options of objective reward.")
-    grpo: Rollouts | None = Field(None, description="Options of objective grpo.")
-    rloo: Rollouts | None = Field(None, description="Options of objective rloo.")
-    distill: Distill | None = Field(None, description="Options of objective distill.")
+    kto: Kto | None = Field(None, description="Options of objective kto. Not supported by this version.")
+    orpo: Orpo | None = Field(None, description="Options of objective orpo. Not supported by this version.")
+    simpo: Simpo | None = Field(None, description="Options of objective simpo. Not supported by this version.")
+    reward: Reward | None = Field(None, description="Options of objective reward. Not supported by this version.")
+    grpo: Rollouts | None = Field(None, description="Options of objective grpo. Not supported by this version.")
+    rloo: Rollouts | None = Field(None, description="Options of objective rloo. Not supported by this version.")
+    distill: Distill | None = Field(None, description="Options of objective distill. Not supported by this version.")
     tuning: Tuning = Field(
         Tuning.AUTO,
-        description="Which parameters learn; auto chooses by the data, then by memory (status.plan says why).",
+        description="Which parameters learn: auto, full or lora in this version (status.plan says why).",
     )
     lora: Lora | None = Field(None, description="Options of tuning lora (also read where auto chooses it).")
-    prefix: VirtualTokens | None = Field(None, description="Options of tuning prefix.")
-    prompt: VirtualTokens | None = Field(None, description="Options of tuning prompt.")
-    freeze: Freeze | None = Field(None, description="Options of tuning freeze.")
+    prefix: VirtualTokens | None = Field(None, description="Options of tuning prefix. Not supported by this version.")
+    prompt: VirtualTokens | None = Field(None, description="Options of tuning prompt. Not supported by this version.")
+    freeze: Freeze | None = Field(None, description="Options of tuning freeze. Not supported by this version.")
     quantization: Quantization = Field(Quantization(), description="Quantization of the frozen base.")
     RULES = (
         *(only_with(block, "objective", block, default="sft") for block in _OBJECTIVE_BLOCKS),

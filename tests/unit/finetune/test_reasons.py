@@ -22,6 +22,7 @@ from tunebird.finetune.reasons import (
     why_waiting,
 )
 from tunebird.finetune.sightings import job_seen, pod_seen, termination
+from tunebird_trainer import outcome
 
 STORIES = {
     story["name"]: story for story in json.loads((Path(__file__).parent / "golden" / "08-jobs.json").read_text())
@@ -176,6 +177,12 @@ def test_there_are_more_than_twenty_reasons_and_each_says_what_to_do() -> None:
         assert reason[0].isupper()
         assert reason.isalnum()
         assert len(meaning.remedy) > 10
+
+
+def test_every_reason_of_the_trainer_is_known_with_its_exit_code() -> None:
+    for reason, code in outcome.EXIT_CODES.items():
+        if reason is not outcome.Reason.COMPLETED:
+            assert why_exited(Exit(int(code), told=reason.value, message="as told")).reason == reason.value
 
 
 def test_evictions_and_disruptions_have_their_reasons() -> None:

@@ -100,6 +100,14 @@ def test_a_metric_that_was_not_measured_is_inconclusive():
     assert verdict(shares(50, 0), {}, max_regression_absolute=0.1) == Verdict.INCONCLUSIVE
 
 
+def test_the_sentence_of_a_regression_tells_the_change():
+    found = decided(Gate("core.instructionSuccess", max_regression_absolute=0.05), shares(100, 0), shares(100, 0))
+    assert found.reason.startswith(
+        "core.instructionSuccess changed by 0 with 95% interval -0.03699 to 0.03699 over 100"
+    )
+    assert found.reason.endswith("allowed against base: -0.05")
+
+
 def test_the_entry_tells_value_interval_limit_and_outcome():
     entry = decided(Gate("core.instructionSuccess", minimum=0.5), shares(72, 0), None).entry()
     assert entry == {

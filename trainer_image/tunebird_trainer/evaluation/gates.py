@@ -83,7 +83,9 @@ def _against_other(gate: Gate, new: Measure, old: Measure) -> Decided:
         limit, verdict = -allowed, _verdict(found.low, found.high, -allowed, found)
     else:
         limit, verdict = allowed, _verdict(-found.high, -found.low, -allowed, found)
-    return Decided(gate, kind, limit, found, verdict, _sentence(gate, found, f"change from {gate.compare_to}", limit))
+    return Decided(
+        gate, kind, limit, found, verdict, _sentence(gate, found, f"allowed against {gate.compare_to}:", limit)
+    )
 
 
 def _verdict(worst: float, best: float, limit: float, found: Interval) -> Verdict:
@@ -99,8 +101,9 @@ def _verdict(worst: float, best: float, limit: float, found: Interval) -> Verdic
 
 def _sentence(gate: Gate, found: Interval, kind: str, limit: float) -> str:
     unknown = f", {found.unknown} of them unknown" if found.unknown else ""
+    verb = "is" if kind in ("minimum", "maximum") else "changed by"
     ends = f"{found.value:.4g} with {gate.confidence:.0%} interval {found.low:.4g} to {found.high:.4g}"
-    return f"{gate.metric} is {ends} over {found.n} cases{unknown}; {kind} {limit:.4g}"
+    return f"{gate.metric} {verb} {ends} over {found.n} cases{unknown}; {kind} {limit:.4g}"
 
 
 def _rounded(value: float | None) -> float | None:

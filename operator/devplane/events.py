@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from devplane.errors import ApiError
 from devplane.metadata import timestamp
-
-if TYPE_CHECKING:
-    from devplane.client import Client
 
 Obj = dict[str, Any]
 Story = tuple[str, str, str, str, str]
 
 
+class Objects(Protocol):
+    """What a recorder needs of a client."""
+
+    def get(self, resource: str, ns: str, name: str) -> Obj | None: ...
+
+    def create(self, resource: str, ns: str, obj: Obj) -> Obj: ...
+
+    def patch(self, resource: str, ns: str, name: str, patch: Obj) -> Obj: ...
+
+
 class EventRecorder:
     """Remembers the name of each event that was posted, as client-go's recorder does."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Objects) -> None:
         self._client = client
         self._posted: dict[Story, str] = {}
 

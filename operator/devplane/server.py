@@ -16,12 +16,13 @@ from devplane.auth import PUBLIC_PATHS, Authentication, check_origin, forbidden,
 from devplane.deletion import Deleted, delete, delete_collection, options_of
 from devplane.errors import ApiError
 from devplane.faults import Faults, OpenWatch, Request
-from devplane.negotiation import Form, Shaper, form_of
+from devplane.negotiation import Form, form_of
 from devplane.openapi import OpenApi
 from devplane.rbac import Action, Authorizer
 from devplane.requests import Place, decode, group_version, is_true, place, write_options
 from devplane.reviews import Reviews
 from devplane.selectors import Selector, selector
+from devplane.shaping import Shaper
 from devplane.tables import Tables
 from devplane.tokens import Tokens, User
 from devplane.verbs import CRDS, Api, Target, Write

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from devplane import quota
 from devplane.admission import admit_claim, admit_pod
+from devplane.definitions import complete_definition, definition_errors
 from devplane.errors import ApiError, Cause
 from devplane.resources import Resource
 from devplane.store import Store
@@ -60,8 +61,6 @@ class Strategies:
         if resource.key == "services":
             self._prepare_service(new, old)
         elif resource.key == _CRDS:
-            from devplane.crds import complete_definition
-
             complete_definition(new, old)
 
     def _admit(self, resource: Resource, new: Obj) -> None:
@@ -92,7 +91,5 @@ class Strategies:
 
     def errors(self, resource: Resource, new: Obj, old: Obj | None) -> list[Cause]:
         if resource.key == _CRDS:
-            from devplane.crds import definition_errors
-
             return definition_errors(new, old)
         return []

@@ -12,10 +12,11 @@ import orjson
 
 from devplane.conversion import to_version
 from devplane.errors import ApiError, Cause
-from devplane.negotiation import Form, Shaper
+from devplane.negotiation import Form
 from devplane.requests import is_true, revision_of
 from devplane.resources import Resource
 from devplane.selectors import Selector
+from devplane.shaping import Shaper
 from devplane.store import Change, Store
 
 Obj = dict[str, Any]

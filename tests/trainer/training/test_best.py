@@ -67,7 +67,7 @@ def test_what_is_published_is_the_best(stopped_early):
     assert kept == sorted([f"checkpoint-{best}", f"checkpoint-{max(losses)}"])
 
 
-@pytest.mark.parametrize("step", [4, 10])
+@pytest.mark.parametrize("step", [4, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_run_killed_on_the_way_ends_with_the_same_bytes(stopped_early, tmp_path, tiny_model, step):
     home, _ = stopped_early
     config = placed(home_of(tmp_path / "home"), tiny_model, **RUN, training__earlyStopping={"patience": 3})
@@ -83,6 +83,7 @@ def test_a_run_killed_on_the_way_ends_with_the_same_bytes(stopped_early, tmp_pat
     assert evaluations(here) == evaluations(home)
 
 
+@pytest.mark.slow
 def test_sigterm_before_an_evaluation_that_is_due_does_not_lose_it(stopped_early, tmp_path, tiny_model):
     """Stopped after step 2, whose evaluation is left out; the next attempt makes up for it before step 3."""
     home, _ = stopped_early

@@ -111,7 +111,8 @@ def _graded(record: Record, ended: Ending, reason: str) -> Record:
 def _succeeded(seen: Observed, record: Record, closed: Attempt, ended: Ending) -> Decision:
     assert ended.artifact is not None  # an exit without one is NoArtifact
     reason = PASSED if seen.gates else UNGATED
-    said = f"all {seen.gates} gates passed" if seen.gates else "no gates were asked for"
+    passed = "its gate passed" if seen.gates == 1 else f"all {seen.gates} gates passed"
+    said = passed if seen.gates else "no gates were asked for"
     outcome = Outcome(True, reason, f"Artifact {ended.artifact.digest[:19]} is at {ended.artifact.uri}; {said}")
     done = _graded(record, ended, reason).with_attempt(replace(closed, reason="Succeeded", message=""))
     after = replace(done, outcome=outcome, completion_time=seen.now)

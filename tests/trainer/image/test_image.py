@@ -76,7 +76,7 @@ def buildah(tmp_path_factory):
 def inside(buildah):
     """Run a command in a container of the image; /data is a folder of this machine."""
     command, home = buildah
-    container = ran(*command, "from", TAG, seconds=300)
+    container = ran(*command, "from", TAG, seconds=900)  # vfs copies every layer
     shared = home / "data"
     shared.mkdir()
     shared.chmod(0o777)

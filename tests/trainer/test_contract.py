@@ -118,7 +118,7 @@ def test_a_good_run_publishes_an_artifact_and_reports_on_the_way(tmp_path, tiny_
     assert message["artifact"]["uri"] == "pvc://models/support-bot/11111111-1"
     assert message["artifact"]["digest"] == manifest["digest"]
     assert message["artifact"]["forms"]["merged"]["digest"] == manifest["forms"]["merged"]["digest"]
-    assert {path.name for path in made.iterdir()} == {"adapter", "merged", "README.md", "tunebird.json"}
+    assert {path.name for path in made.iterdir()} == {"README.md", "adapter", "curves.jsonl", "merged", "tunebird.json"}
 
     path, authorization, body = reports[-1]
     assert path == "/v1alpha1/namespaces/ml/finetunejobs/support-bot/status"

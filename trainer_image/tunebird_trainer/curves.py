@@ -42,7 +42,7 @@ class Curves:
         self.path = path
         path.parent.mkdir(parents=True, exist_ok=True)
         rewind(path, after)
-        self._file = path.open("a", encoding="utf-8")
+        self._file = path.open("a", encoding="utf-8", buffering=1)
         self._waiting: queue.SimpleQueue[dict[str, Any] | threading.Event] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="curves", daemon=True)
         self._thread.start()

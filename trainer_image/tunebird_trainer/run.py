@@ -212,6 +212,8 @@ def evaluated(setting: Setting, session: Session, keeper: Keeper, saved: Saved) 
     trainer = build(config, model, setting.tokenizer, data, keeper, Start(saved.path, reference))
     trainer.state.global_step = trainer.state.max_steps = saved.step
     trainer.evaluate()
+    if keeper.curves:
+        keeper.curves.flush()
     if session.stop_requested():
         raise Failure(Reason.PREEMPTED, f"checkpointed at step {saved.step} of {saved.step} after SIGTERM")
     return replace(saved, facts=dict(keeper.watch.facts))

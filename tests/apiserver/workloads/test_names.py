@@ -98,6 +98,14 @@ async def test_curl_reaches_a_service_by_each_of_its_names(world: World, name: s
     assert said == ["server"]
 
 
+async def test_pod_knows_its_own_name_before_any_service_does(world: World) -> None:
+    script = "getent hosts me.apart.default.svc me.apart && hostname"
+    said = await output(world, "own", script, hostname="me", subdomain="apart")
+    address = world.client.get("pods", "default", "own")["status"]["podIP"]  # type: ignore[index]
+    assert said.count(address) == 2
+    assert said[-1] == "me"
+
+
 async def test_headless_service_resolves_to_each_of_its_ready_pods(world: World) -> None:
     world.client.create("services", "default", service("db", {"tier": "db"}, clusterIP="None"))
     addresses = set()
@@ -169,7 +177,7 @@ async def answer(host: str, port: int) -> str:
     """The body of a GET; empty when nobody listens."""
     try:
         reader, writer = await asyncio.open_connection(host, port)
-    except ConnectionRefusedError:
+    except ConnectionError:
         return ""
     try:
         writer.write(b"GET / HTTP/1.0\r\n\r\n")

@@ -101,8 +101,18 @@ def _job_lines(state: Object) -> Iterator[str]:
         yield f"progress  {_bar(progress.get('step', 0), progress.get('of') or 0)}{_figures(progress)}"
     for attempt in state.get("attempts", []):
         yield _words(f"attempt {attempt['number']}", attempt.get("reason") or "Running", attempt.get("message"))
+    for metric in state.get("evaluation", []):
+        yield _metric(metric)
     if artifact:
-        yield _words("artifact", artifact.get("uri"), artifact.get("digest", "")[:19])
+        yield _words("artifact", artifact.get("uri"), artifact.get("digest", "")[:19], artifact.get("gatesReason"))
+
+
+def _metric(found: Object) -> str:
+    passed = found.get("passed")
+    verdict = "" if passed is None else ("passed" if passed else "failed")
+    interval = f"({found.get('low', '')} to {found.get('high', '')})"
+    limit = f"{found.get('bound', 'limit')} {found['limit']}" if found.get("limit") else ""
+    return _words(f"gate      {found['metric']}", verdict, found.get("value"), interval, limit)
 
 
 def _words(*parts: object) -> str:

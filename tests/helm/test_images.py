@@ -28,7 +28,10 @@ def test_hadolint_finds_nothing(dockerfile: Path):
 def test_the_base_is_an_argument_of_every_stage(dockerfile: Path):
     text = dockerfile.read_text(encoding="utf-8")
     assert re.match(r"(#.*\n)*ARG BASE=python:3\.11-slim\n", text)
-    assert set(re.findall(r"^FROM (\S+)", text, re.MULTILINE)) == {"${BASE}"}
+    arguments = {f"${{{name}}}" for name in re.findall(r"^ARG (\w*BASE)=python:3\.11", text, re.MULTILINE)}
+    stages = re.findall(r"^FROM (\S+)", text, re.MULTILINE)
+    assert set(stages) == arguments
+    assert stages[-1] == "${BASE}"
 
 
 def test_the_process_is_not_root_and_has_a_passwd_entry(dockerfile: Path):

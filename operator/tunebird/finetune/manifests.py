@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +41,7 @@ SHARED_MEMORY_DIR = "/dev/shm"  # noqa: S108  where POSIX shared memory is
 TERMINATION_LOG = "/dev/termination-log"
 TOKEN_SECONDS = 3600
 GRACE_SECONDS = 120
-RENDEZVOUS_PORT = 29500
+RENDEZVOUS_PORTS = range(20000, 30000)  # below those that Linux gives to outgoing connections
 USER = 65532
 
 
@@ -63,6 +64,12 @@ class Run:
     def name(self) -> str:
         """Of the ConfigMap, the Job and the Service."""
         return child_name(self.job.metadata.name, self.attempt)
+
+    @property
+    def rendezvous_port(self) -> int:
+        """Where the first pod listens: another one for each attempt, for pods with hostNetwork share their node's."""
+        digest = hashlib.sha256(f"{self.job.metadata.uid}/{self.attempt}".encode()).digest()
+        return RENDEZVOUS_PORTS[int.from_bytes(digest[:8]) % len(RENDEZVOUS_PORTS)]
 
     @property
     def labels(self) -> dict[str, str]:
@@ -119,7 +126,7 @@ def rendezvous_service(run: Run) -> Body:
             "clusterIP": "None",
             "publishNotReadyAddresses": True,
             "selector": run.labels,
-            "ports": [{"name": "rendezvous", "port": RENDEZVOUS_PORT}],
+            "ports": [{"name": "rendezvous", "port": run.rendezvous_port}],
         },
     }
 
@@ -235,7 +242,7 @@ def _group_env(run: Run) -> Mapping[str, str]:
     if not run.several:
         return {}
     first = f"{run.name}-0.{run.name}.{run.job.metadata.namespace}.svc"
-    return {"TUNEBIRD_MASTER_ADDR": first, "TUNEBIRD_MASTER_PORT": str(RENDEZVOUS_PORT)}
+    return {"TUNEBIRD_MASTER_ADDR": first, "TUNEBIRD_MASTER_PORT": str(run.rendezvous_port)}
 
 
 def _report_env(run: Run) -> Mapping[str, str]:

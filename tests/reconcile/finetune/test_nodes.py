@@ -1,5 +1,6 @@
 """Several pods that train together: one Job, names to meet at, and one reason for their end."""
 
+from dataclasses import replace
 from typing import Any
 
 from fakes.finetune import ARTIFACT, World, manifest
@@ -27,10 +28,11 @@ async def test_each_node_is_a_pod_of_an_indexed_job_that_meets_at_the_first() ->
     pod = job["spec"]["template"]["spec"]
     env = {variable["name"]: variable.get("value") for variable in pod["containers"][0]["env"]}
     assert env["TUNEBIRD_MASTER_ADDR"] == "bot-1-0.bot-1.default.svc"
-    assert env["TUNEBIRD_MASTER_PORT"] == "29500"
+    assert 20000 <= int(env["TUNEBIRD_MASTER_PORT"]) < 30000
     assert pod["subdomain"] == "bot-1"
     assert pod["containers"][0]["resources"]["limits"] == {"nvidia.com/gpu": "4"}
     service = world.kube.find(SERVICE, "bot-1")
+    assert service["spec"]["ports"][0]["port"] == int(env["TUNEBIRD_MASTER_PORT"])
     assert service["spec"]["clusterIP"] == "None"
     assert service["spec"]["publishNotReadyAddresses"] is True
     assert service["spec"]["selector"].items() <= pod_labels(job).items()
@@ -39,6 +41,22 @@ async def test_each_node_is_a_pod_of_an_indexed_job_that_meets_at_the_first() ->
 def pod_labels(job: dict[str, Any]) -> dict[str, str]:
     labels: dict[str, str] = job["spec"]["template"]["metadata"]["labels"]
     return labels
+
+
+async def test_jobs_and_attempts_meet_at_ports_of_their_own() -> None:
+    worlds = [_pair() for _ in range(2)]
+    for uid, world in enumerate(worlds):
+        world.kube.put({**world.job, "metadata": {**world.job["metadata"], "uid": f"uid-{uid}"}})
+        world.key = replace(world.key, uid=f"uid-{uid}")
+        await _running(world)
+        for rank in ("0", "1"):
+            world.rank_exits(rank, 203)
+        world.ends(1, "Failed")
+        await world.settle()
+        world.clock.advance(600)
+        await world.settle()
+    ports = [service["spec"]["ports"][0]["port"] for world in worlds for service in world.kube.all(SERVICE)]
+    assert len(set(ports)) == len(ports) == 4
 
 
 async def test_one_node_needs_no_service() -> None:

@@ -130,6 +130,7 @@ class World:
             return self.kube.put({**existing, "status": status or {"phase": "Pending"}})
         job = self.kube.objects[Ref(JOB, "default", f"{self.key.name}-{attempt}")]
         template = job["spec"]["template"]
+        index = {"batch.kubernetes.io/job-completion-index": rank} if rank.isdecimal() else {}
         return self.kube.put(
             {
                 "apiVersion": "v1",
@@ -137,7 +138,7 @@ class World:
                 "metadata": {
                     "name": f"{self.key.name}-{attempt}-{rank}",
                     "namespace": "default",
-                    "labels": template["metadata"]["labels"],
+                    "labels": {**template["metadata"]["labels"], **index},
                     "ownerReferences": [
                         {"uid": job["metadata"]["uid"], "kind": "Job", "name": job["metadata"]["name"]}
                     ],
@@ -154,15 +155,7 @@ class World:
         """The trainer ends: with its termination message, and its Job as Kubernetes has it afterwards."""
         pod = self.rank_exits("x", code, attempt, **told)
         if deleting:
-            self.kube.patch(
-                Ref(POD, "default", pod["metadata"]["name"]),
-                {
-                    "metadata": {
-                        "deletionTimestamp": timestamp(self.clock()),
-                        "finalizers": ["batch.kubernetes.io/job-tracking"],
-                    }
-                },
-            )
+            self.deleting(pod)
         self.ends(attempt, "Failed" if code else "Complete")
 
     def rank_exits(self, rank: str, code: int, attempt: int = 1, **told: Any) -> Body:
@@ -174,6 +167,11 @@ class World:
         phase = "Failed" if code else "Succeeded"
         return self.pod(attempt, rank, phase=phase, containerStatuses=[{"name": "trainer", "state": state}])
 
+    def deleting(self, pod: Body) -> None:
+        """Somebody has deleted the pod; its Job has not yet noted how it ended."""
+        held = {"deletionTimestamp": timestamp(self.clock()), "finalizers": ["batch.kubernetes.io/job-tracking"]}
+        self.kube.patch(Ref(POD, "default", pod["metadata"]["name"]), {"metadata": held})
+
     def ends(self, attempt: int, condition: str) -> None:
         """The Job controller's verdict, if the Job is still there."""
         ref = Ref(JOB, "default", f"{self.key.name}-{attempt}")
@@ -183,9 +181,9 @@ class World:
     def succeeds(self, attempt: int = 1) -> None:
         self.exits(0, attempt, phase="done", reason="Completed", artifact=ARTIFACT)
 
-    def gone(self, attempt: int = 1) -> None:
+    def gone(self, attempt: int = 1, rank: str = "x") -> None:
         """The pod is gone from the API."""
-        self.kube.remove(Ref(POD, "default", f"{self.key.name}-{attempt}-x"))
+        self.kube.remove(Ref(POD, "default", f"{self.key.name}-{attempt}-{rank}"))
 
     def report(self, attempt: int = 1, **told: Any) -> None:
         self.reports.newest = Report.model_validate({"tunebird": {"attempt": attempt, **told}})

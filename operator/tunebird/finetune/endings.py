@@ -13,6 +13,7 @@ from tunebird.finetune.reasons import SIGNALS, Exit, Then, Why, why_exited
 from tunebird.finetune.state import STOPPING, Attempt, JobSeen, Observed, PodSeen
 
 COLLATERAL = frozenset({"Killed", "Preempted", "RendezvousTimeout", "Suspended", "PodDeleted"})
+TAKEN_DOWN = frozenset({"RendezvousTimeout", "PodDeleted"})
 COLLATERAL_SECONDS = 180.0  # longer than the grace period: whoever failed first has ended by then
 UNGATED, PASSED = "Ungated", "GatesPassed"
 EVALUATED = frozenset({"GateFailed", "EvaluationInconclusive", "EvaluationFailed"})
@@ -47,7 +48,8 @@ def ending(seen: Observed, live: Attempt) -> Ending | None:
     if published is not None:
         return _judged(seen, published)
     if failed:
-        return _culprit(seen, failed, waiting=len(ended) < len(pods))
+        culprit = _culprit(seen, failed, waiting=len(ended) < len(pods))
+        return None if culprit is None else _or_deleted(seen, live, culprit)
     if len(ended) >= seen.nodes:
         return replace(ended[0], why=Why("NoArtifact", ""))
     return None if any(not pod.terminal for pod in pods) else _lost(seen, live)
@@ -55,9 +57,26 @@ def ending(seen: Observed, live: Attempt) -> Ending | None:
 
 def _culprit(seen: Observed, failed: tuple[Ending, ...], *, waiting: bool) -> Ending | None:
     """The first that failed by itself; while pods still end, one of them may turn out to be it."""
-    first = min(failed, key=lambda each: (each.collateral, each.end))
+    first = min(failed, key=lambda each: (each.collateral, each.end, _lost_others(each)))
     late = seen.now >= first.end + timedelta(seconds=COLLATERAL_SECONDS)
     return None if first.collateral and waiting and not late else first
+
+
+def _lost_others(found: Ending) -> bool:
+    """Ends are told in whole seconds: of two in one, who lost the others came after whom it lost."""
+    return found.why is not None and found.why.reason == "RendezvousTimeout"
+
+
+def _or_deleted(seen: Observed, live: Attempt, found: Ending) -> Ending:
+    """A pod that had started and was deleted by force says nothing. Those that the Job's end then took down with it
+    (their own deletion tells so: a Job deletes no pod that has ended) don't stand for it."""
+    pods = seen.pods_of(live)
+    taken_down = found.why is not None and found.why.reason in TAKEN_DOWN and all(pod.deleting for pod in pods)
+    if not taken_down or live.start is None or live.reason == STOPPING or len(pods) >= seen.nodes:
+        return found
+    absent = ", ".join(str(node) for node in range(seen.nodes) if node not in {pod.node for pod in pods})
+    why = Why("PodDeleted", f"the pod of node {absent} of Job {seen.name}-{live.number} was deleted")
+    return replace(found, why=why, exit_code=None)
 
 
 def _judged(seen: Observed, published: Ending) -> Ending:
@@ -133,4 +152,6 @@ def _lost_pod(seen: Observed, job: JobSeen) -> Ending | None:
     if not job.ours or not job.finished:
         return None
     message = job.message if job.finished == "Failed" else ""
-    return Ending(Why("PodDeleted", f"the pod of Job {job.name} is gone: {message or 'it left no result'}"), seen.now)
+    gone = "pods of Job {} are gone" if seen.nodes > 1 else "pod of Job {} is gone"
+    said = f"the {gone.format(job.name)}: {message or 'no result was left'}"
+    return Ending(Why("PodDeleted", said), seen.now)

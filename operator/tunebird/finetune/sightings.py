@@ -16,6 +16,8 @@ from tunebird.finetune.state import JobSeen, PodSeen
 from tunebird.kube.conditions import instant
 from tunebird.kube.meta import ATTEMPT, Manifest, owned_by
 
+NODE = "batch.kubernetes.io/job-completion-index"
+
 
 def job_seen(job: Manifest, owner_uid: str, attempt: int | None = None) -> JobSeen:
     """A Job as the decision sees it."""
@@ -38,8 +40,12 @@ def _moment(text: str | None) -> datetime | None:
 
 
 def _attempt(child: Manifest) -> int:
-    told = str((child["metadata"].get("labels") or {}).get(ATTEMPT, ""))
-    return int(told) if told.isdecimal() else 0
+    return _number(child, ATTEMPT) or 0
+
+
+def _number(child: Manifest, label: str) -> int | None:
+    told = str((child["metadata"].get("labels") or {}).get(label, ""))
+    return int(told) if told.isdecimal() else None
 
 
 def _holds(condition: Mapping[str, Any]) -> bool:
@@ -68,6 +74,7 @@ def pod_seen(pod: Manifest) -> PodSeen:
         artifact=_artifact(told.artifact) if told is not None and told.artifact is not None else None,
         checkpoint=(told.checkpoint or "") if told is not None else "",
         evaluation=tuple(_result(entry) for entry in told.evaluation) if told is not None else (),
+        node=_number(pod, NODE),
     )
 
 

@@ -133,6 +133,7 @@ class PodSeen:
     artifact: Artifact | None = None
     checkpoint: str = ""
     evaluation: tuple[GateResult, ...] = ()
+    node: int | None = None  # of several: its index in the Job
 
     @property
     def terminal(self) -> bool:

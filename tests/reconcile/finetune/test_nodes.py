@@ -127,6 +127,58 @@ async def test_a_rank_that_never_says_anything_is_not_waited_for_for_ever() -> N
     assert world.status["attempts"][0]["reason"] == "RendezvousTimeout"
 
 
+async def test_a_pod_deleted_by_force_names_the_reason_not_the_one_that_lost_it() -> None:
+    world = await _running(_pair())
+    world.gone(1, "1")
+    await world.settle()
+    assert world.status["attempts"][0].get("end") is None
+    lost = {"reason": "RendezvousTimeout", "message": "the processes lost each other", "checkpoint": "c-4"}
+    world.deleting(world.rank_exits("0", 200, **lost))
+    world.ends(1, "Failed")
+    await world.settle()
+    attempt = world.status["attempts"][0]
+    assert (attempt["reason"], attempt["checkpoint"]) == ("PodDeleted", "c-4")
+    assert attempt["message"].startswith("the pod of node 1 of Job bot-1 was deleted")
+    assert "exitCode" not in attempt
+
+
+async def test_a_killed_pod_names_the_reason_also_where_its_job_has_removed_the_other() -> None:
+    world = await _running(_pair())
+    world.gone(1, "0")
+    world.rank_exits("1", 137)
+    world.ends(1, "Failed")
+    await world.settle()
+    assert world.status["attempts"][0]["reason"] == "Killed"
+
+
+async def test_a_pod_that_never_came_is_no_deleted_one() -> None:
+    world = _pair()
+    await world.settle()
+    world.runs(1, "0")
+    await world.settle()
+    world.deleting(world.rank_exits("0", 200, reason="RendezvousTimeout", message="process 1 of 2 did not come"))
+    await world.settle()
+    assert world.status["attempts"][0]["reason"] == "RendezvousTimeout"
+
+
+async def test_saving_before_the_end_is_a_preemption_also_where_the_deleted_pod_is_gone() -> None:
+    world = await _running(_pair())
+    world.gone(1, "1")
+    world.deleting(world.rank_exits("0", 85, reason="Preempted", message="saved", checkpoint="c-4"))
+    await world.settle()
+    assert world.status["attempts"][0]["reason"] == "Preempted"
+
+
+async def test_pods_that_end_in_one_second_are_told_apart() -> None:
+    world = await _running(_pair())
+    world.rank_exits("0", 200, reason="RendezvousTimeout", message="the processes lost each other")
+    world.rank_exits("1", 137)
+    await world.settle()
+    attempt = world.status["attempts"][0]
+    assert attempt["reason"] == "Killed"
+    assert attempt["message"].startswith("pod bot-1-1: the trainer was killed by signal 9")
+
+
 async def test_suspending_ends_when_every_rank_has_saved() -> None:
     world = await _running(_pair())
     world.change(suspend=True)

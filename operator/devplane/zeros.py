@@ -33,6 +33,7 @@ _LISTED: dict[str, Obj] = {
     "core.v1.ContainerStateRunning": {"startedAt": None},
     "core.v1.ContainerStateTerminated": {"startedAt": None, "finishedAt": None},
     "core.v1.ContainerStatus": {"state": {}, "lastState": {}},
+    "core.v1.DaemonEndpoint": {"Port": 0},
     "core.v1.EphemeralContainer": {"resources": {}},
     "core.v1.Event": {
         "source": {}, "firstTimestamp": None, "lastTimestamp": None, "eventTime": None,

@@ -6,15 +6,13 @@ import json
 import os
 import subprocess
 import sys
-import uuid
-from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from fakes.processes import devplane
+from devplane.pytest_plugin import ControlPlane, DevplaneOptions
 
 KUBECTL = Path(sys.prefix) / "bin" / "kubectl"
 
@@ -50,18 +48,13 @@ class Cluster:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    if given := os.environ.get("TUNEBIRD_TEST_KUBECONFIG"):
-        yield Path(given)
-        return
-    with devplane(tmp_path_factory.mktemp("devplane")) as path:
-        yield path
+def devplane_options(devplane_options: DevplaneOptions) -> DevplaneOptions:
+    """The cluster of TUNEBIRD_TEST_KUBECONFIG, where that is set."""
+    given = os.environ.get("TUNEBIRD_TEST_KUBECONFIG")
+    return replace(devplane_options, kubeconfig=Path(given)) if given else devplane_options
 
 
 @pytest.fixture
-def cluster(kubeconfig: Path) -> Iterator[Cluster]:
-    """A fresh namespace of the cluster; deleted with all that it holds."""
-    made = Cluster(kubeconfig, f"test-{uuid.uuid4().hex[:8]}")
-    made.kubectl("create", "namespace", made.namespace)
-    yield made
-    made.kubectl("delete", "namespace", made.namespace, "--wait=false")
+def cluster(devplane: ControlPlane, devplane_namespace: str) -> Cluster:
+    """kubectl in a fresh namespace."""
+    return Cluster(devplane.kubeconfig, devplane_namespace)

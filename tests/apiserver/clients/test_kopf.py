@@ -80,15 +80,6 @@ class Operator:
 
 
 @pytest.fixture
-def group(cluster: Cluster) -> Iterator[str]:
-    name = widgets.group()
-    cluster.kubectl("apply", "-f", "-", stdin=widgets.definition(name))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=10s")
-    yield name
-    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=30s")
-
-
-@pytest.fixture
 def operator(cluster: Cluster, tmp_path: Path, group: str) -> Iterator[Operator]:
     started = Operator(cluster, tmp_path, group)
     yield started

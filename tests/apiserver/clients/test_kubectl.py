@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -30,16 +29,6 @@ DEPLOYMENT: Obj = {
 
 def config_map(name: str = "one", **data: str) -> Obj:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
-
-
-@pytest.fixture
-def group(cluster: Cluster) -> Iterator[str]:
-    """The group of a CRD that is served."""
-    name = widgets.group()
-    cluster.kubectl("apply", "-f", "-", stdin=widgets.definition(name))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=10s")
-    yield name
-    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=20s")
 
 
 def test_apply_creates_changes_and_then_finds_nothing_to_do(cluster: Cluster) -> None:

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from kubernetes import client, config, dynamic, watch
+from kubernetes import client, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 
 from apiserver.clients import widgets
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
-
-
-@pytest.fixture
-def api(cluster: Cluster) -> Iterator[client.ApiClient]:
-    with config.new_client_from_config(str(cluster.kubeconfig)) as made:
-        yield made
 
 
 def config_map(name: str, **data: str) -> client.V1ConfigMap:

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from devplane.errors import ApiError
 from devplane.rbac import Action
 from devplane.tokens import InvalidTokenError, Tokens, User
-
-if TYPE_CHECKING:
-    from multidict import CIMultiDictProxy
 
 ADMIN = User("devplane-admin", groups=("system:masters", "system:authenticated"))
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
@@ -52,23 +48,6 @@ def check_origin(headers: Mapping[str, str]) -> None:
     origin = headers.get("Origin")
     if origin is not None and urlsplit(origin).hostname not in _LOCAL_HOSTS:
         raise ApiError(403, "Forbidden", f"origin {origin!r} is not allowed", {})
-
-
-def impersonated(headers: CIMultiDictProxy[str]) -> User | None:
-    """Whom a request wants to be taken for, or None."""
-    name = headers.get("Impersonate-User")
-    if name is None:
-        return None
-    groups = tuple(headers.getall("Impersonate-Group", ())) or _groups_of(name)
-    return User(name, headers.get("Impersonate-Uid", ""), (*groups, "system:authenticated"))
-
-
-def _groups_of(name: str) -> tuple[str, ...]:
-    match name.split(":"):
-        case ["system", "serviceaccount", namespace, _]:
-            return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
-        case _:
-            return ()
 
 
 def forbidden(user: User, action: Action) -> ApiError:

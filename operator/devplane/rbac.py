@@ -11,9 +11,11 @@ from devplane.tokens import User
 
 Obj = dict[str, Any]
 
-_GROUP = "rbac.authorization.k8s.io"
-_BINDINGS, _CLUSTER_BINDINGS = f"rolebindings.{_GROUP}", f"clusterrolebindings.{_GROUP}"
-_ROLES, _CLUSTER_ROLES = f"roles.{_GROUP}", f"clusterroles.{_GROUP}"
+GROUP = "rbac.authorization.k8s.io"
+_BINDINGS, _CLUSTER_BINDINGS = f"rolebindings.{GROUP}", f"clusterrolebindings.{GROUP}"
+ROLES, CLUSTER_ROLES = f"roles.{GROUP}", f"clusterroles.{GROUP}"
+ACCESS = (_BINDINGS, _CLUSTER_BINDINGS, ROLES, CLUSTER_ROLES)
+"""Every resource that says who may do what."""
 
 MASTERS = "system:masters"
 CLUSTER_ADMIN: list[Obj] = [
@@ -89,23 +91,24 @@ class Authorizer:
         for binding in bindings:
             subject = next((one for one in binding.get("subjects") or () if _is(one, user)), None)
             if subject is not None:
-                yield _reason(binding, subject), self._rules_of(binding)
+                yield _reason(binding, subject), self.rules_of(binding) or ()
 
-    def _rules_of(self, binding: Obj) -> Sequence[Obj]:
+    def rules_of(self, binding: Obj) -> Sequence[Obj] | None:
+        """What a binding grants, or None where its role doesn't exist."""
         reference = binding["roleRef"]
         if reference["kind"] == "ClusterRole":
-            role = self._store.get(_CLUSTER_ROLES, "", reference["name"])
+            role = self._store.get(CLUSTER_ROLES, "", reference["name"])
         else:
-            role = self._store.get(_ROLES, binding["metadata"].get("namespace", ""), reference["name"])
+            role = self._store.get(ROLES, binding["metadata"].get("namespace", ""), reference["name"])
         if role is None:
-            return ()
+            return None
         return [*(role.get("rules") or ()), *self._aggregated(role)]
 
     def _aggregated(self, role: Obj) -> Iterator[Obj]:
         """The rules of the cluster roles that a role collects by their labels."""
         for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ():
             wanted = (selector.get("matchLabels") or {}).items()
-            for other in self._store.items(_CLUSTER_ROLES):
+            for other in self._store.items(CLUSTER_ROLES):
                 labels = other["metadata"].get("labels") or {}
                 if all(labels.get(key) == value for key, value in wanted):
                     yield from other.get("rules") or ()

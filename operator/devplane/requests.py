@@ -11,6 +11,7 @@ import orjson
 
 from devplane.errors import ApiError, Cause
 from devplane.resources import Registry, Resource
+from devplane.tokens import User
 from devplane.verbs import Write
 
 Obj = dict[str, Any]
@@ -74,7 +75,7 @@ def _is_own_subresource(group: str, rest: list[str]) -> bool:
     return group == "" and len(rest) == 3 and rest[2] in ("status", "finalize")
 
 
-def write_options(query: Mapping[str, str], user_agent: str, subresource: str) -> Write:
+def write_options(query: Mapping[str, str], user_agent: str, subresource: str, user: User) -> Write:
     """The options of a writing request."""
     dry_run = query.get("dryRun", "")
     if dry_run not in ("", "All"):
@@ -85,7 +86,7 @@ def write_options(query: Mapping[str, str], user_agent: str, subresource: str) -
         cause = Cause.unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])
         raise ApiError.invalid("CreateOptions.meta.k8s.io", "", [cause])
     manager = query.get("fieldManager") or user_agent.partition("/")[0] or "unknown"
-    return Write(manager, bool(dry_run), validation, subresource)
+    return Write(manager, bool(dry_run), validation, subresource, user=user)
 
 
 def media_type(content_type: str) -> str:

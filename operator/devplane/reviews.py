@@ -20,8 +20,8 @@ class Reviews:
         self._tokens = tokens
         self._authorizer = authorizer
 
-    def answer(self, resource: Resource, body: Obj, user: User, now: str) -> Obj:
-        """The review with its status."""
+    def answer(self, resource: Resource, body: Obj, user: User, now: str, namespace: str = "") -> Obj:
+        """The review with its status; `namespace` is that of the URL."""
         spec = body.get("spec") or {}
         metadata: Obj = {"creationTimestamp": None}
         match resource.kind:
@@ -34,6 +34,9 @@ class Reviews:
                 status, spec = self._rules(user, spec), {}
             case "SelfSubjectAccessReview":
                 status = self._access(user, spec, resource)
+            case "LocalSubjectAccessReview":
+                _check_local(spec, namespace)
+                status = self._access(_subject(spec, resource), spec, resource)
             case _:
                 status = self._access(_subject(spec, resource), spec, resource)
         answered = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
@@ -49,7 +52,9 @@ class Reviews:
         return {"authenticated": True, "user": found.user.info(), "audiences": list(found.audiences)}
 
     def _rules(self, user: User, spec: Obj) -> Obj:
-        rules = self._authorizer.rules(user, spec.get("namespace", ""))
+        if not spec.get("namespace"):
+            raise ApiError.bad_request("no namespace on request")
+        rules = self._authorizer.rules(user, spec["namespace"])
         return {
             "resourceRules": [rule for rule in rules if "resources" in rule],
             "nonResourceRules": [rule for rule in rules if "nonResourceURLs" in rule],
@@ -67,10 +72,30 @@ def _subject(spec: Mapping[str, Any], resource: Resource) -> User:
     if not name and not groups:
         cause = Cause.invalid("spec.user", "", "at least one of user or group must be specified")
         raise ApiError.invalid(resource.kind_name, "", [cause])
-    return User(name, spec.get("uid", ""), groups)
+    return User(name, spec.get("uid", ""), groups, spec.get("extra") or {})
+
+
+def _check_local(spec: Mapping[str, Any], namespace: str) -> None:
+    """A LocalSubjectAccessReview asks about its own namespace and nothing else."""
+    asked = spec.get("resourceAttributes") or {}
+    if spec.get("nonResourceAttributes"):
+        found = Cause.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], _DISALLOWED)
+    elif asked.get("namespace", "") != namespace:
+        found = Cause.invalid("spec.resourceAttributes.namespace", asked.get("namespace", ""), _ELSEWHERE)
+    else:
+        return
+    raise ApiError.invalid("LocalSubjectAccessReview.authorization.k8s.io", "", [found])
+
+
+_DISALLOWED = "disallowed on this kind of request"
+_ELSEWHERE = "must match metadata.namespace"
+_BOTH = "cannot be specified in combination with resourceAttributes"
 
 
 def _action(spec: Mapping[str, Any], resource: Resource) -> Action:
+    if spec.get("nonResourceAttributes") and spec.get("resourceAttributes"):
+        cause = Cause.invalid("spec.nonResourceAttributes", spec["nonResourceAttributes"], _BOTH)
+        raise ApiError.invalid(resource.kind_name, "", [cause])
     if plain := spec.get("nonResourceAttributes"):
         return Action(plain.get("verb", ""), path=plain.get("path", ""))
     asked = spec.get("resourceAttributes")

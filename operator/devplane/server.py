@@ -11,14 +11,17 @@ import orjson
 from aiohttp import web
 
 from devplane import discovery, lists, patching, scale, subresources
+from devplane.access.escalation import Escalation
+from devplane.access.gate import Gate, action_of, unknown_action
+from devplane.access.token_requests import request_token
 from devplane.answers import encoded, json_answer, page_not_found, refused
-from devplane.auth import PUBLIC_PATHS, Authentication, check_origin, forbidden, impersonated
+from devplane.auth import PUBLIC_PATHS, Authentication, check_origin
 from devplane.deletion import Deleted, delete, delete_collection, options_of
 from devplane.errors import ApiError
 from devplane.faults import Faults, OpenWatch, Request
 from devplane.negotiation import Form, form_of
 from devplane.openapi import OpenApi
-from devplane.rbac import Action, Authorizer
+from devplane.rbac import ACCESS, Action, Authorizer
 from devplane.requests import Place, decode, group_version, is_true, place, write_options
 from devplane.reviews import Reviews
 from devplane.selectors import Selector, selector
@@ -67,8 +70,9 @@ class Asked:
         return Request(self.verb, self.place.resource.key, self.place.namespace or "", self.place.name, agent)
 
     def write(self) -> Write:
-        sub = self.place.subresource
-        return write_options(self.query, self.request.headers.get("User-Agent", ""), sub)
+        """The options of the write; those of the Scale are of the object itself."""
+        sub = "" if self.place.subresource == "scale" and self.verb == "update" else self.place.subresource
+        return write_options(self.query, self.request.headers.get("User-Agent", ""), sub, self.user)
 
     async def body(self) -> Any:
         content_type = self.request.headers.get("Content-Type", "")
@@ -87,12 +91,14 @@ class Server:
         self.faults = Faults()
         self.extras: list[Callable[[web.Application], None]] = []
         self._tokens = tokens
-        self._authentication = authentication
         self._crd = crd
         self._shaper = Shaper(Tables(crd, api.clock))
         self._openapi = OpenApi(api.registry, crd)
-        self._authorizer = Authorizer(api.store)
-        self._reviews = Reviews(tokens, self._authorizer)
+        authorizer = Authorizer(api.store)
+        self._gate = Gate(authentication, authorizer)
+        self._reviews = Reviews(tokens, authorizer)
+        escalation = Escalation(authorizer)
+        api.guards |= dict.fromkeys(ACCESS, escalation.check)
 
     def application(self) -> web.Application:
         app = web.Application(client_max_size=MAX_BODY)
@@ -116,34 +122,22 @@ class Server:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if request.path in PUBLIC_PATHS:
             return self._public(request)
-        user = self._user(request)
+        user = self._gate.user(request.headers)
         found = group_version(request.path)
         if found is None or not found[2]:
-            self._authorize(user, Action(request.method.lower(), path=request.path))
+            self._gate.authorize(user, Action(request.method.lower(), path=request.path))
             return self._document(request)
         group, version, rest = found
         where = place(self.api.registry, group, version, rest)
         if where is None:
-            self._authorize(user, _unknown(request.method, group, rest))
+            self._gate.authorize(user, unknown_action(request.method, group, rest))
             return self._nowhere(group, version)
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
-        self._authorize(user, _action(verb, where))
+        self._gate.authorize(user, action_of(verb, where))
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
         asked = Asked(request, where, user, verb, form)
         await self.faults.strike(asked.facts())
         return await self._serve(asked)
-
-    def _user(self, request: web.Request) -> User:
-        user = self._authentication.user(request.headers)
-        other = impersonated(request.headers)
-        if other is None:
-            return user
-        self._authorize(user, Action("impersonate", resource="users", name=other.name))
-        return other
-
-    def _authorize(self, user: User, action: Action) -> None:
-        if not self._authorizer.decide(user, action).allowed:
-            raise forbidden(user, action)
 
     def _public(self, request: web.Request) -> web.Response:
         if request.path.startswith("/version"):
@@ -265,7 +259,11 @@ class Server:
             assert pods is not None
             target = Target(pods, asked.place.namespace or "", body["metadata"]["name"])
             return encoded(201, subresources.bind(self.api, target, body, asked.write()), asked.form)
-        return encoded(201, self._reviews.answer(resource, body, asked.user, self.api.now()), asked.form)
+        return encoded(
+            201,
+            self._reviews.answer(resource, body, asked.user, self.api.now(), asked.place.namespace or ""),
+            asked.form,
+        )
 
     async def _patch(self, asked: Asked) -> web.Response:
         write, content_type = asked.write(), asked.request.headers.get("Content-Type", "")
@@ -332,15 +330,18 @@ class Server:
                 from devplane.logs import stream_logs
 
                 return await stream_logs(self.kubelet, self.api.get(target), asked.request)
+            case "exec" | "attach" | "portforward", _:
+                return await self._stream(asked)
             case "scale", "get":
                 return self._object(asked, 200, scale.read(self.api, target))
             case "scale", "update":
-                write = write_options(asked.query, asked.request.headers.get("User-Agent", ""), "")
+                write = asked.write()
                 return self._object(asked, 200, scale.write(self.api, target, await asked.body(), write))
             case "scale", _:
                 return await self._patch(asked)
             case "token", _:
-                answer = subresources.request_token(self.api, self._tokens, target, await asked.body())
+                is_dry = asked.write().dry_run
+                answer = request_token(self.api, self._tokens, target, await asked.body(), dry_run=is_dry)
             case "binding", _:
                 answer = subresources.bind(self.api, target, await asked.body(), asked.write())
             case "eviction", _:
@@ -348,6 +349,13 @@ class Server:
             case _:
                 return self._object(asked, 200, subresources.finalize(self.api, target, await asked.body()))
         return encoded(201, answer, Form())
+
+    async def _stream(self, asked: Asked) -> web.StreamResponse:
+        """A WebSocket begins with a GET, and yet it runs programs: `create` is asked for too."""
+        from devplane.streaming.server import stream
+
+        self._gate.authorize(asked.user, action_of("create", asked.place))
+        return await stream(self.kubelet, self.api.get(asked.target), asked.place.subresource, asked.request)
 
     def _object(self, asked: Asked, code: int, obj: Obj, write: Write | None = None) -> web.Response:
         shaped = obj if obj.get("kind") == "Scale" else self._shaper.one(asked.place.resource, obj, asked.form)
@@ -374,18 +382,3 @@ def _fits(verb: str, where: Place) -> bool:
             return not where.subresource
         case _:
             return True
-
-
-def _action(verb: str, where: Place) -> Action:
-    resource, sub = where.resource, f"/{where.subresource}" if where.subresource else ""
-    namespace = where.namespace or ""
-    if resource.key == "namespaces":  # a namespace is itself within its scope
-        namespace = where.name
-    return Action(verb, resource.group, f"{resource.plural}{sub}", namespace, where.name)
-
-
-def _unknown(method: str, group: str, rest: list[str]) -> Action:
-    """A resource that is not served, as it would be asked for."""
-    namespaced = rest[0] == "namespaces" and len(rest) > 2
-    resource = rest[2] if namespaced else rest[0]
-    return Action(method.lower(), group, resource, rest[1] if namespaced else "")

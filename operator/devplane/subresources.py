@@ -1,65 +1,19 @@
-"""Subresources of built-in kinds that are no halves of their object: token, binding, eviction, finalize."""
+"""Subresources of built-in kinds that are no halves of their object: binding, eviction, finalize."""
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Any
 
 from devplane import deletion
 from devplane.errors import ApiError, Cause
-from devplane.metadata import timestamp
 from devplane.selectors import field_value
 from devplane.store import copied
-from devplane.tokens import Bound, InvalidTokenError, Tokens
 from devplane.verbs import Api, Target, Write
 
 Obj = dict[str, Any]
 
 BUDGETS = "poddisruptionbudgets.policy"
 MANY_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
-_SHORTEST, _LONGEST = 600, 2**32
-
-
-def request_token(api: Api, tokens: Tokens, target: Target, body: Obj) -> Obj:
-    """TokenRequest: a token with audience, time and, if asked, bound to a pod."""
-    api.get(target)
-    spec = body.get("spec") or {}
-    seconds = spec.get("expirationSeconds", 3600)
-    if seconds < _SHORTEST:
-        detail = "may not specify a duration less than 10 minutes"
-        raise ApiError.invalid("TokenRequest.authentication.k8s.io", "", [
-            Cause.invalid("spec.expirationSeconds", seconds, detail)])  # fmt: skip
-    bound = _bound(api, target, spec.get("boundObjectRef"))
-    try:
-        token = tokens.mint(target.namespace, target.name, spec.get("audiences") or (), min(seconds, _LONGEST), bound)
-    except InvalidTokenError as error:
-        raise ApiError.bad_request(str(error)) from error
-    expires = timestamp(api.clock() + timedelta(seconds=seconds))
-    return {
-        "kind": "TokenRequest",
-        "apiVersion": "authentication.k8s.io/v1",
-        "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": api.now()},
-        "spec": {"audiences": [], **spec, "expirationSeconds": seconds},
-        "status": {"token": token, "expirationTimestamp": expires},
-    }
-
-
-def _bound(api: Api, target: Target, reference: Obj | None) -> Bound | None:
-    if reference is None:
-        return None
-    kind, name = reference.get("kind"), reference.get("name", "")
-    if kind != "Pod":
-        raise ApiError.bad_request(f'cannot bind token for serviceaccount "{target.name}" to object of kind {kind!r}; '
-                                   "devplane binds tokens to pods only")  # fmt: skip
-    pod = api.store.get("pods", target.namespace, name)
-    if pod is None:
-        raise ApiError.not_found("pods", name)
-    uid = pod["metadata"]["uid"]
-    asked = reference.get("uid") or uid
-    if asked != uid:
-        why = f"the UID in the bound object reference ({asked}) does not match the UID in record. The object might "
-        raise ApiError.conflict("pods", name, f"{why}have been deleted and then recreated")
-    return Bound(name, uid)
 
 
 def bind(api: Api, target: Target, body: Obj, write: Write) -> Obj:

@@ -7,7 +7,7 @@ import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,8 @@ Obj = dict[str, Any]
 ISSUER = "https://kubernetes.default.svc.cluster.local"
 AUDIENCE = ISSUER
 INVALID = "invalid bearer token"
+# How long the token of an object that should be gone by now still counts.
+_LEEWAY = timedelta(seconds=60)
 
 
 class InvalidTokenError(Exception):
@@ -44,10 +46,11 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Bound:
-    """The pod that a token lives and dies with."""
+    """The object that a token lives and dies with; `kind` is pod, secret or node."""
 
-    pod: str
+    name: str
     uid: str
+    kind: str = "pod"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +103,10 @@ class Tokens:
         return self._signed(claims)
 
     def _bound_to(self, ns: str, bound: Bound) -> Obj:
-        claims: Obj = {"pod": {"name": bound.pod, "uid": bound.uid}}
-        pod = self._store.get("pods", ns, bound.pod) or {}
+        claims: Obj = {bound.kind: {"name": bound.name, "uid": bound.uid}}
+        if bound.kind != "pod":
+            return claims
+        pod = self._store.get("pods", ns, bound.name) or {}
         node = self._store.get("nodes", "", pod.get("spec", {}).get("nodeName", ""))
         if node is not None:
             claims["node"] = {"name": node["metadata"]["name"], "uid": node["metadata"]["uid"]}
@@ -151,8 +156,9 @@ class Tokens:
     def _check_alive(self, place: Obj) -> None:
         ns, account = place["namespace"], place["serviceaccount"]
         self._check_same("serviceaccounts", ns, account, "service account")
-        if pod := place.get("pod"):
-            self._check_same("pods", ns, pod, "pod")
+        bound = next((kind for kind in ("pod", "secret", "node") if kind in place), None)
+        if bound is not None:
+            self._check_same(f"{bound}s", "" if bound == "node" else ns, place[bound], bound)
 
     def _check_same(self, resource: str, ns: str, named: Obj, spoken: str) -> None:
         found = self._store.get(resource, ns, named["name"])
@@ -161,6 +167,9 @@ class Tokens:
         if found["metadata"]["uid"] != named["uid"]:
             raise InvalidTokenError(f"[{INVALID}, {spoken} UID ({found['metadata']['uid']}) does not match claim "
                                     f"({named['uid']})]")  # fmt: skip
+        ends = found["metadata"].get("deletionTimestamp")
+        if ends and datetime.fromisoformat(ends) < self._clock() - _LEEWAY:
+            raise InvalidTokenError(f"[{INVALID}, {spoken} has been deleted]")
 
 
 _HEADER = b'{"alg":"ES256","typ":"JWT"}'

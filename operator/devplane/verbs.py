@@ -20,22 +20,28 @@ from devplane.schemas import Schema, Schemas
 from devplane.selectors import Selector
 from devplane.store import Store, copied
 from devplane.strategies import Strategies
+from devplane.tokens import User
 
 Obj = dict[str, Any]
 
 SERVICE_NETWORK = IPv4Network("10.96.0.0/16")
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
+SERVER = User("system:apiserver", groups=("system:masters",))
+
+Guard = Callable[[Resource, Obj, Obj | None, User], None]
+"""Refuses a write that its user may not make although the verb is allowed: (resource, new, old or None, user)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """How a write is asked for. `warnings` collects what the answer's Warning headers say."""
+    """How a write is asked for, and by whom. `warnings` collects what the answer's Warning headers say."""
 
     manager: str = "devplane"
     dry_run: bool = False
     field_validation: str = "Warn"
     subresource: str = ""
     warnings: list[str] = field(default_factory=list)
+    user: User = SERVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,8 @@ class Target:
 class Api:
     """`clock` gives aware UTC times, cluster IPs are of `service_network`.
 
-    `removed` is called with (resource, last object) after an object is gone."""
+    `removed` is called with (resource, last object) after an object is gone; `guards` are by resource.
+    """
 
     def __init__(
         self,
@@ -67,6 +74,7 @@ class Api:
         self.strategies = Strategies(store, service_network)
         self.written: list[Callable[[Resource, Obj], None]] = []
         self.removed: list[Callable[[Resource, Obj], None]] = []
+        self.guards: dict[str, Guard] = {}
 
     def now(self) -> str:
         return meta.timestamp(self.clock())
@@ -111,6 +119,7 @@ class Api:
 
     def insert(self, resource: Resource, new: Obj, schema: Schema, write: Write) -> Obj:
         """The end of a create, shared with apply: prepare, validate, store."""
+        self.guard(resource, new, None, write)
         self.strategies.prepare(resource, new, None, schema)
         self.validate(resource, new, None, schema)
         self.strategies.check_quotas(resource, new)
@@ -228,6 +237,10 @@ class Api:
         schema.default(new)
         return self.finish(target, live, new, write)
 
+    def guard(self, resource: Resource, new: Obj, old: Obj | None, write: Write) -> None:
+        if guard := self.guards.get(resource.key):
+            guard(resource, new, old, write.user)
+
     def validate(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
         causes = self.strategies.errors(resource, new, old) + schema.validate(new, old)
         if causes:
@@ -259,6 +272,7 @@ class Api:
     def finish(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:
         """Prepare, validate and store a change whose ownership is recorded."""
         resource, schema = target.resource, self.schemas.of(target.resource)
+        self.guard(resource, new, old, write)
         if not write.subresource:
             self.strategies.prepare(resource, new, old, schema)
             self._count_generation(resource, old, new)

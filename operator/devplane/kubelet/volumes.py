@@ -19,6 +19,8 @@ from devplane.objects import Obj, now
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where emptyDir volumes of medium Memory live
 DEFAULT_MODE = 0o644
+# A token is renewed after 80 % of its life, and once a day at the latest.
+LONGEST_HELD = 24 * 3600
 
 
 class VolumeError(Exception):
@@ -169,7 +171,7 @@ class Volumes:
         audience, seconds = source.get("audience") or "", int(source.get("expirationSeconds") or 3600)
         held = self._tokens.get((audience, source["path"]))
         if held is None or held.renew_at <= now():
-            held = Token(self._mint(audience, seconds), now() + timedelta(seconds=seconds * 0.8))
+            held = Token(self._mint(audience, seconds), now() + timedelta(seconds=min(seconds * 0.8, LONGEST_HELD)))
             self._tokens[audience, source["path"]] = held
         return held.value
 

@@ -178,25 +178,6 @@ async def test_events_are_one_story_in_both_groups(server: Replay) -> None:
     assert (new["apiVersion"], new["note"], new["regarding"]["name"]) == ("events.k8s.io/v1", "m", "p")
 
 
-async def test_a_token_dies_with_the_pod_that_it_is_bound_to(server: Replay) -> None:
-    accounts, pods = "/api/v1/namespaces/default/serviceaccounts", "/api/v1/namespaces/default/pods"
-    await server.send("POST", accounts, {"metadata": {"name": "bob"}})
-    pod = {
-        "metadata": {"name": "p"},
-        "spec": {"serviceAccountName": "bob", "containers": [{"name": "c", "image": "x"}]},
-    }
-    uid = (await server.send("POST", pods, pod)).body["metadata"]["uid"]
-    bound = {"kind": "Pod", "apiVersion": "v1", "name": "p", "uid": uid}
-    asked = {"spec": {"audiences": ["a"], "expirationSeconds": 600, "boundObjectRef": bound}}
-    token = (await server.send("POST", f"{accounts}/bob/token", asked)).body["status"]["token"]
-    review = {"spec": {"token": token, "audiences": ["a"]}}
-    path = "/apis/authentication.k8s.io/v1/tokenreviews"
-    assert (await server.send("POST", path, review)).body["status"]["authenticated"] is True
-    await server.send("DELETE", f"{pods}/p")
-    gone = (await server.send("POST", path, review)).body["status"]
-    assert gone == {"user": {}, "error": '[invalid bearer token, pods "p" not found]'}
-
-
 @pytest.mark.parametrize(
     "value",
     ["a b", "=", ",", "a in", "a in (", "a in (b", "!", "a=b,,c", "a in b"],

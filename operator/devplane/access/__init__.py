@@ -1,0 +1,1 @@
+"""Who may hand on which rights: escalation by roles and bindings, and impersonation."""

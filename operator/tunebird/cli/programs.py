@@ -10,11 +10,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
+
+FOLLOW_SECONDS = 0.2
 
 
 def find(name: str, remedy: str) -> str:
@@ -135,3 +137,21 @@ def tail(log: str, lines: int = 15) -> str:
     """The end of a log, for an error message."""
     path = Path(log)
     return "\n".join(path.read_text(errors="replace").splitlines()[-lines:]) if path.exists() else ""
+
+
+def follow(log: Path, lines: int) -> Iterator[str]:
+    """The last lines of a log, then what is added; begins anew where the file is replaced or cut."""
+    place, seen = 0, log.stat().st_ino
+    skipped = max(len(log.read_text(errors="replace").splitlines()) - lines, 0)
+    while True:
+        if log.exists():
+            now = log.stat()
+            if now.st_ino != seen or now.st_size < place:
+                place, seen, skipped = 0, now.st_ino, 0
+            with log.open(errors="replace") as file:
+                file.seek(place)
+                added = file.readlines()
+                place = file.tell()
+            yield from added[skipped:]
+            skipped = 0
+        time.sleep(FOLLOW_SECONDS)

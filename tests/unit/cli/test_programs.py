@@ -6,6 +6,8 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
+
 from tunebird.cli import programs
 
 SLEEPER = [sys.executable, "-c", "import time; print('up', flush=True); time.sleep(600)"]
@@ -44,3 +46,16 @@ def test_the_record_is_replaced_whole(tmp_path: Path) -> None:
     one = programs.Program("a", 1, "x", "a.log")
     programs.remember(tmp_path, [one, replace(one, name="b")])
     assert [entry["name"] for entry in json.loads((tmp_path / "programs.json").read_text())] == ["a", "b"]
+
+
+def test_a_log_is_followed_over_its_replacement(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(programs, "FOLLOW_SECONDS", 0)
+    log = tmp_path / "x.log"
+    log.write_text("one\ntwo\nthree\n")
+    told = programs.follow(log, 2)
+    assert [next(told), next(told)] == ["two\n", "three\n"]
+    with log.open("a") as more:
+        more.write("four\n")
+    assert next(told) == "four\n"
+    log.write_text("new\n")
+    assert next(told) == "new\n"

@@ -6,8 +6,9 @@ Without a group (one process, no ZeRO) every function here answers for the one p
 from __future__ import annotations
 
 import os
+import socket
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -16,7 +17,7 @@ from tunebird_trainer import heartbeat
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from tunebird_trainer.config import Config
 
@@ -91,19 +92,22 @@ def _store(patience: Patience) -> Any:
     """The store that process 0 keeps. The first pod's name may resolve only after a while."""
     import torch
 
-    host, port = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"])
+    host, port, first = os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), rank() == 0
     while True:
         try:
+            if not first:  # torch tells of each try with a stack trace, and may wait for ever: knock before
+                socket.create_connection((host, port), timeout=_TRY_SECONDS).close()
             return torch.distributed.TCPStore(
-                host, port, is_master=rank() == 0, wait_for_workers=False, timeout=timedelta(seconds=_TRY_SECONDS)
+                host, port, is_master=first, wait_for_workers=False, timeout=timedelta(seconds=_LATE_SECONDS)
             )
-        except RuntimeError as error:  # torch's DistNetworkError and DistStoreError are kinds of it
-            if rank() == 0 or patience.over():
+        except (OSError, RuntimeError) as error:  # torch's DistNetworkError and DistStoreError are RuntimeErrors
+            if first or patience.over():
                 raise _unreached(host, port, patience, error) from error
+            time.sleep(_LOOK_SECONDS)
 
 
 def _unreached(host: str, port: int, patience: Patience, error: Exception) -> Failure:
-    said = (str(error).splitlines() or ["no answer"])[0][:200]
+    said = _first_line(error)
     if rank() == 0:
         remedy = "free it, or set MASTER_PORT to another one"
         return Failure(Reason.RENDEZVOUS_TIMEOUT, f"process 0 can't listen on port {port} ({said}); {remedy}")
@@ -114,20 +118,35 @@ def _unreached(host: str, port: int, patience: Patience, error: Exception) -> Fa
     )
 
 
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or ["no answer"])[0][:200]
+
+
 def roll_call(store: Any, identity: str, patience: Patience) -> None:
     """Each process says who it is and waits for all others; whoever differs from process 0 stops the run at once."""
-    me, everybody = rank(), range(world_size())
+    try:
+        _call(store, identity, patience)
+    except Failure:
+        _linger(store)
+        raise
+    except RuntimeError as error:
+        raise Failure(
+            Reason.RENDEZVOUS_TIMEOUT,
+            f"process {rank()} lost process 0 before all had come ({_first_line(error)}); look at the first pod's log",
+        ) from error
+
+
+def _call(store: Any, identity: str, patience: Patience) -> None:
+    me, absent = rank(), list(range(world_size()))
     if store.add(f"came/{me}", 1) > 1:
         _refuse(store, f"two processes came as number {me}; give each node its own NODE_RANK")
     store.set(f"identity/{me}", identity)
-    absent = list(everybody)
     while absent:
         if store.check(["refused"]):
             raise Failure(Reason.INVALID_CONFIG, store.get("refused").decode())
         absent = [each for each in absent if not store.check([f"identity/{each}"])]
-        if 0 not in absent and (first := store.get("identity/0").decode()) != identity:
-            _refuse(store, f"process {me} is of another run than process 0: {identity} is not {first}; "
-                    "give every node the same config, code and number of processes")  # fmt: skip
+        if 0 not in absent:
+            _compare(store, [me])
         if absent and patience.over():
             names = ", ".join(map(str, absent))
             raise Failure(
@@ -136,11 +155,31 @@ def roll_call(store: Any, identity: str, patience: Patience) -> None:
                 "look at the other pods and at the network between them",
             )
         time.sleep(_LOOK_SECONDS if absent else 0)
+    _compare(store, range(world_size()))  # each compares all: none goes on where another has seen a difference
+
+
+def _compare(store: Any, ranks: Iterable[int]) -> None:
+    first = store.get("identity/0").decode()
+    for each in ranks:
+        if (identity := store.get(f"identity/{each}").decode()) != first:
+            _refuse(store, f"process {each} is of another run than process 0: {identity} is not {first}; "
+                    "give every node the same config, code and number of processes")  # fmt: skip
 
 
 def _refuse(store: Any, message: str) -> None:
     store.set("refused", message)
     raise Failure(Reason.INVALID_CONFIG, message)
+
+
+def _linger(store: Any) -> None:
+    """The store ends with process 0: it stays until those who came have heard why the run stops."""
+    with suppress(RuntimeError):
+        store.set(f"heard/{rank()}", "")
+        deadline = time.monotonic() + _TRY_SECONDS
+        while rank() == 0 and time.monotonic() < deadline and not all(
+            store.check([f"heard/{each}"]) for each in range(world_size()) if store.check([f"came/{each}"])
+        ):  # fmt: skip
+            time.sleep(_LOOK_SECONDS)
 
 
 def agreed(*flags: bool) -> tuple[bool, ...]:

@@ -44,6 +44,31 @@ def test_another_number_of_processes_stops_both_at_once(second_of_two):
     assert second_of_two.get("refused").decode() == failure.message, "the others read it"
 
 
+def test_process_0_does_not_go_on_before_the_one_that_differs_has_said_so(second_of_two, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    arrive(second_of_two, 1, "2 processes, config b")
+    second_of_two.set("heard/1", "")
+    assert "process 1 is of another run than process 0" in refusal(second_of_two).message
+
+
+def test_process_0_keeps_the_store_until_the_others_have_heard_why(second_of_two, monkeypatch):
+    monkeypatch.setenv("RANK", "0")
+    arrive(second_of_two, 1, "2 processes, config b")
+    monkeypatch.setattr(group.time, "sleep", lambda _: second_of_two.set("heard/1", "now"))
+    refusal(second_of_two)
+    assert second_of_two.check(["heard/1"]), "it slept, and looked again"
+
+
+def test_a_lost_process_0_is_named(second_of_two, monkeypatch):
+    def lost(*_):
+        raise torch.distributed.DistNetworkError("Connection was likely closed")
+
+    monkeypatch.setattr(torch.distributed.HashStore, "add", lost)
+    failure = refusal(second_of_two)
+    assert (failure.reason, failure.exit_code) == (Reason.RENDEZVOUS_TIMEOUT, ExitCode.RENDEZVOUS)
+    assert failure.message.startswith("process 1 lost process 0 before all had come (Connection was likely closed)")
+
+
 def test_who_was_refused_elsewhere_hears_why(second_of_two):
     arrive(second_of_two, 0)
     second_of_two.set("refused", "two processes came as number 0")

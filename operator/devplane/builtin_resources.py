@@ -16,7 +16,7 @@ namespaces Namespace C short=ns verbs=create,delete,get,list,patch,update,watch 
 nodes Node C short=no sub=status
 persistentvolumeclaims PersistentVolumeClaim N short=pvc sub=status
 persistentvolumes PersistentVolume C short=pv sub=status
-pods Pod N short=po cat=all sub=binding,eviction,log,status
+pods Pod N short=po cat=all sub=attach,binding,eviction,exec,log,portforward,status
 podtemplates PodTemplate N
 replicationcontrollers ReplicationController N short=rc cat=all sub=scale,status
 resourcequotas ResourceQuota N short=quota sub=status
@@ -95,6 +95,10 @@ def _subresource(name: str, kind: str) -> Subresource:
             return Subresource("token", "TokenRequest", ("create",), "authentication.k8s.io", "v1")
         case "log":
             return Subresource("log", kind, ("get",))
+        case "exec" | "attach":
+            return Subresource(name, f"Pod{name.capitalize()}Options", ("create", "get"))
+        case "portforward":
+            return Subresource(name, "PodPortForwardOptions", ("create", "get"))
         case "finalize":
             return Subresource("finalize", kind, ("update",))
         case _:

@@ -9,6 +9,7 @@ from aiohttp import web
 
 from devplane.errors import ApiError
 from devplane.requests import is_true
+from devplane.streaming.asked import container_of
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
@@ -21,7 +22,7 @@ async def stream_logs(kubelet: Kubelet | None, pod: Obj, request: web.Request) -
     if kubelet is None:
         raise ApiError(503, "ServiceUnavailable", "the kubelet is not running")
     query = request.query
-    container = _container(pod, query.get("container", ""))
+    container = container_of(pod, query.get("container", ""))
     _check_started(pod, container, is_previous=is_true(query.get("previous")))
     chunks = kubelet.logs(
         pod["metadata"]["namespace"],
@@ -51,24 +52,6 @@ def _number(query: Mapping[str, str], name: str) -> int | None:
     if not text.isdigit():
         raise ApiError.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
     return int(text)
-
-
-def _container(pod: Obj, asked: str) -> str:
-    """The container asked for, or the only one."""
-    spec, name = pod["spec"], pod["metadata"]["name"]
-    main = [one["name"] for one in spec["containers"]]
-    initial = [one["name"] for one in spec.get("initContainers") or ()]
-    if asked:
-        if asked not in main + initial:
-            raise ApiError.bad_request(f"container {asked} is not valid for pod {name}")
-        return asked
-    if len(main) == 1 and not initial:
-        return str(main[0])
-    if len(main) == 1:
-        return str(main[0])
-    choices = f"choose one of: [{' '.join(main)}]"
-    more = f" or one of the init containers: [{' '.join(initial)}]" if initial else ""
-    raise ApiError.bad_request(f"a container name must be specified for pod {name}, {choices}{more}")
 
 
 def _check_started(pod: Obj, container: str, *, is_previous: bool) -> None:

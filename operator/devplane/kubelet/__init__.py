@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -15,6 +15,7 @@ import aiohttp
 from devplane.errors import ApiError
 from devplane.kubelet import logs as stored
 from devplane.kubelet.addresses import Addresses
+from devplane.kubelet.execution import Conversation, Wanted
 from devplane.kubelet.launch import Node
 from devplane.kubelet.network import Network
 from devplane.kubelet.pod import Pod
@@ -168,10 +169,25 @@ class Kubelet:
             if pod.namespace == namespace_of(obj) and not pod.finished and pod.refers_to(kind, name_of(obj)):
                 pod.refresh()
 
+    def _held(self, ns: str, pod: str) -> Pod | None:
+        return next((one for one in self._pods.values() if (one.namespace, one.name) == (ns, pod)), None)
+
     def kill(self, ns: str, pod: str, container: str) -> bool:
         """SIGKILL to what runs of a container; False where nothing does."""
-        found = next((one for one in self._pods.values() if (one.namespace, one.name) == (ns, pod)), None)
+        found = self._held(ns, pod)
         return found is not None and found.kill(container)
+
+    async def execute(
+        self, ns: str, pod: str, container: str, argv: Sequence[str], wanted: Wanted
+    ) -> Conversation | None:
+        """A command in a container; None where that does not run. Raises `StartError`."""
+        found = self._held(ns, pod)
+        return None if found is None else await found.execute(container, argv, wanted)
+
+    async def attach(self, ns: str, pod: str, container: str, wanted: Wanted) -> Conversation | None:
+        """The first process of a container, from now on; None where it does not run."""
+        found = self._held(ns, pod)
+        return None if found is None else await found.attach(container, wanted)
 
     def logs(
         self,

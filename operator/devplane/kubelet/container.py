@@ -53,7 +53,7 @@ class Place(Protocol):
     def command(self, container: Obj, attempt: int) -> Command:
         """Raises ConfigError."""
 
-    def target(self, container: Obj, command: Command) -> probes.Target: ...
+    def target(self, container: Obj, command: Command, process: ContainerProcess) -> probes.Target: ...
 
     async def news(self, seconds: float) -> None:
         """Wait for a change in what the pod refers to, or so many seconds."""
@@ -109,6 +109,13 @@ class Container:
     @property
     def spec(self) -> Obj:
         return self.view.spec
+
+    @property
+    def running(self) -> tuple[ContainerProcess, Command] | None:
+        """What runs now, and how it was started."""
+        if self._process is None or self._command is None:
+            return None
+        return self._process, self._command
 
     async def run(self) -> None:
         """Until it has ended for good."""
@@ -212,7 +219,7 @@ class Container:
         self._place.event(self.spec, "Normal", "Started", f"Started container {self.view.name}")
         is_started, is_ready = "startupProbe" not in self.spec, not self._is_gated("readinessProbe")
         self._show(state=Running(started_at), started=is_started, ready=is_started and is_ready, **before)
-        self._start_probes(command)
+        self._start_probes(command, self._process)
         ended = await self._until_end(self._process)
         return self._terminated(ended, started_at, command)
 
@@ -237,6 +244,7 @@ class Container:
             post_start.cancel()
             self._probing.stop()
             self._process = None
+            process.close()
             self._gone.set()
 
     def _terminated(self, ended: Exit, started_at: datetime, command: Command) -> Terminated:
@@ -280,23 +288,25 @@ class Container:
 
     async def _pre_stop(self) -> None:
         hook = self._hook("preStop")
-        if hook is None or self._command is None:
+        if hook is None or self.running is None:
             return
-        outcome = await probes.hook(hook, self._place.target(self.spec, self._command))
+        process, command = self.running
+        outcome = await probes.hook(hook, self._place.target(self.spec, command, process))
         if not outcome.ok:
             self._place.event(self.spec, "Warning", "FailedPreStopHook", f"PreStopHook failed: {outcome.message}")
 
     async def _post_start(self) -> None:
         hook = self._hook("postStart")
-        if hook is None or self._command is None:
+        if hook is None or self.running is None:
             return
-        outcome = await probes.hook(hook, self._place.target(self.spec, self._command))
+        process, command = self.running
+        outcome = await probes.hook(hook, self._place.target(self.spec, command, process))
         if not outcome.ok:
             self._place.event(self.spec, "Warning", "FailedPostStartHook", f"PostStartHook failed: {outcome.message}")
             await self._end_process(self._place.grace)
 
-    def _start_probes(self, command: Command) -> None:
-        target = self._place.target(self.spec, command)
+    def _start_probes(self, command: Command, process: ContainerProcess) -> None:
+        target = self._place.target(self.spec, command, process)
         if startup := self.spec.get("startupProbe"):
             self._probing.tasks.append(asyncio.create_task(self._startup(startup, target)))
         else:

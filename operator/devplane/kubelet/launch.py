@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
 
-from devplane.kubelet import environment, images, probes
+from devplane.kubelet import environment, execution, images, probes
 from devplane.kubelet.container import ImageError, termination_log
 from devplane.kubelet.environment import PodFacts, Sources
 from devplane.kubelet.hosts import HostsFiles
 from devplane.kubelet.kubeconfig import kubeconfig
 from devplane.kubelet.logs import log_file
 from devplane.kubelet.names import hostname
-from devplane.kubelet.paths import Rewriter
-from devplane.kubelet.process import Command
+from devplane.kubelet.paths import Rewriter, archive_names
+from devplane.kubelet.process import Command, ContainerProcess
 from devplane.kubelet.volumes import Volumes
 from devplane.objects import Obj, quantity, uid_of
 
@@ -85,14 +85,19 @@ class Launch:
             raise environment.ConfigError("no command specified")
         limit = int(quantity(memory)) if memory else None
         place = self._working_directory(container, rewrite)
-        return Command(argv, env, place, file, limit, self._hosts(), hostname(self._facts().pod))
+        name, has_stdin, has_tty = hostname(self._facts().pod), container.get("stdin"), container.get("tty")
+        return Command(argv, env, place, file, limit, self._hosts(), name, bool(has_stdin), bool(has_tty))
 
-    def target(self, container: Obj, command: Command) -> probes.Target:
+    def rewritten(self, container: Obj, command: Command, argv: Sequence[str]) -> tuple[str, ...]:
+        """A further command of a container with the local paths of its mounts."""
         rewrite = self._rewriter(container, command.env)
+        local = tuple(rewrite(word) for word in argv)
+        return local + archive_names(local, rewrite.local) if local != tuple(argv) else local
 
+    def target(self, container: Obj, command: Command, process: ContainerProcess) -> probes.Target:
         async def execute(argv: list[str], seconds: float) -> tuple[int, str]:
-            local = tuple(rewrite(word) for word in argv)
-            return await probes.execute(local, command.env, str(command.cwd), seconds)
+            local = self.rewritten(container, command, argv)
+            return await execution.run(process, local, seconds, probes.OUTPUT_LIMIT)
 
         return probes.Target(container, self._facts().pod_ip, self._node.session, execute)
 

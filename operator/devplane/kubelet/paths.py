@@ -30,3 +30,15 @@ class Rewriter:
 
     def _replacement(self, path: str) -> str:
         return self.local[path] if path in self.local else self.local[f"{path}/"]
+
+
+def archive_names(argv: tuple[str, ...], local: Mapping[str, str]) -> tuple[str, ...]:
+    """What lets (GNU) tar write the mount's path where it reads the local one: `kubectl cp` looks for that."""
+    if len(argv) < 2 or argv[0].rpartition("/")[2] != "tar" or "c" not in argv[1].lstrip("-"):
+        return ()
+    read = {mount: path for mount, path in local.items() if any(word.startswith(path) for word in argv[2:])}
+    return tuple(f"--transform=flags=r;s|^{_literal(path)}|{mount.strip('/')}|" for mount, path in read.items())
+
+
+def _literal(path: str) -> str:
+    return re.sub(r"([.\[\]*^$|\\])", r"\\\1", path.strip("/"))

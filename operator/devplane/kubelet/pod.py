@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Collection, Coroutine
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
 from devplane.errors import ApiError
-from devplane.kubelet import environment, probes
+from devplane.kubelet import environment, execution, probes
 from devplane.kubelet.container import Backoff, Container
 from devplane.kubelet.environment import PodFacts
+from devplane.kubelet.execution import Conversation, Wanted
 from devplane.kubelet.launch import Launch, Node
-from devplane.kubelet.process import Command
+from devplane.kubelet.process import Command, ContainerProcess
 from devplane.kubelet.recovery import earlier
 from devplane.kubelet.sources import Objects
 from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated, pod_status
@@ -252,8 +253,27 @@ class Pod:
         await asyncio.gather(*self._running.values(), return_exceptions=True)
 
     def kill(self, container: str) -> bool:
-        found = next((one for one in (*self._inits, *self._mains) if one.view.name == container), None)
+        found = self._named(container)
         return found is not None and found.kill()
+
+    def _named(self, container: str) -> Container | None:
+        return next((one for one in (*self._inits, *self._mains) if one.view.name == container), None)
+
+    async def execute(self, container: str, argv: Sequence[str], wanted: Wanted) -> Conversation | None:
+        """A command in a container; None where that does not run. Raises `StartError`."""
+        found = self._named(container)
+        if found is None or found.running is None:
+            return None
+        process, command = found.running
+        local = self._launch.rewritten(found.spec, command, argv)
+        return await execution.execute(process, local, wanted)
+
+    async def attach(self, container: str, wanted: Wanted) -> Conversation | None:
+        """What a container writes, and reads, from now on; None where it does not run."""
+        found = self._named(container)
+        if found is None or found.running is None:
+            return None
+        return await execution.attach(found.running[0], wanted, stdin_once=bool(found.spec.get("stdinOnce")))
 
     def is_running(self, container: str, attempt: int) -> bool:
         """Whether this start of a container still runs or is about to."""
@@ -304,8 +324,8 @@ class Pod:
     def command(self, container: Obj, attempt: int) -> Command:
         return self._launch.command(container, attempt)
 
-    def target(self, container: Obj, command: Command) -> probes.Target:
-        return self._launch.target(container, command)
+    def target(self, container: Obj, command: Command, process: ContainerProcess) -> probes.Target:
+        return self._launch.target(container, command, process)
 
     async def news(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

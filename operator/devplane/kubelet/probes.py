@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import signal
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 
+from devplane.kubelet.process import StartError
 from devplane.objects import Obj
 
 OUTPUT_LIMIT = 10 * 1024
@@ -131,6 +129,8 @@ async def _exec(command: list[str], target: Target, seconds: float) -> Outcome:
     except TimeoutError:
         quoted = " ".join(command)
         return Outcome(False, f'command timed out: "{quoted}" timed out after {seconds:g}s')
+    except StartError as error:
+        return Outcome(False, str(error))
     return Outcome(code == 0, output)
 
 
@@ -140,28 +140,3 @@ async def hook(action: Mapping[str, Any], target: Target) -> Outcome:
         await asyncio.sleep(float(action["sleep"].get("seconds") or 0))
         return Outcome(True)
     return await probe({**action, "timeoutSeconds": HOOK_SECONDS}, target)
-
-
-async def execute(argv: tuple[str, ...], env: Mapping[str, str], cwd: str, seconds: float) -> tuple[int, str]:
-    """Run a command beside a container's processes; killed with all of its group when its time is over."""
-    try:
-        process = await asyncio.create_subprocess_exec(
-            *argv,
-            env=dict(env),
-            cwd=cwd,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            start_new_session=True,
-        )
-    except OSError as error:
-        return 127, f'exec: "{argv[0]}": {error.strerror}'
-    try:
-        async with asyncio.timeout(seconds):
-            output, _ = await process.communicate()
-    finally:
-        if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await asyncio.wait({asyncio.create_task(process.communicate())}, timeout=1)
-    return process.returncode or 0, output[:OUTPUT_LIMIT].decode(errors="replace")

@@ -1,16 +1,19 @@
 """The parent of one container's processes, run as its own small program: ``python -I -S shim.py``.
 
-stdin brings one line of JSON (argv, env, cwd, log, memory, hosts, hostname), then ``term``, ``leave`` or ``kill``; its
-end means that devplane is gone, and everything is killed. stdout answers with JSON lines: ``started``, or ``error``;
-then ``exited``. It writes the log in the format of container runtimes (time, stream, F or P, text) and, like a PID
-namespace, lets nothing outlive the first process. Standard library only, and no import that costs more than a few
-milliseconds.
+stdin is a socket. It brings one line of JSON (argv, env, cwd, log, memory, cgroup, hosts, hostname, stdin, tty), then
+orders: ``term``, ``leave``, ``kill``; ``exec {"id", "argv", "tty"}`` for a further process of the container, ``end ID``
+to kill that; ``attach`` to hear its output. Open files come along: for stdin and exec those of the new process, for
+attach two pipes. The end of stdin means that devplane is gone, and everything is killed. stdout answers with JSON
+lines: ``started``, or ``error``; then ``exited``; those of a further process name it in ``exec``. It writes the log in
+the format of container runtimes (time, stream, F or P, text) and, like a PID namespace, lets nothing outlive the first
+process. Standard library only, and no import that costs more than a few milliseconds.
 """
 
 # ruff: noqa: PTH123, PTH208 - pathlib costs more to import than all of this
 
 from __future__ import annotations
 
+import _socket  # the half of `socket` that costs nothing to import
 import contextlib
 import errno
 import json
@@ -30,7 +33,7 @@ class Log:
 
     def __init__(self, file: int, stream: str) -> None:
         self._file = file
-        self._stream = stream
+        self.stream = stream
         self._rest = b""
 
     def feed(self, data: bytes) -> None:
@@ -49,7 +52,7 @@ class Log:
     def _write(self, line: bytes, tag: str) -> None:
         whole, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
         when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        os.write(self._file, f"{when}.{nanoseconds:09d}Z {self._stream} {tag} ".encode() + line + b"\n")
+        os.write(self._file, f"{when}.{nanoseconds:09d}Z {self.stream} {tag} ".encode() + line + b"\n")
 
 
 def adopt_orphans() -> None:
@@ -140,15 +143,69 @@ def enter_namespaces(hosts: str, hostname: str) -> None:
     check(libc.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
 
 
+def join_namespaces(pid: int) -> None:
+    """See what `pid` sees, which has called `enter_namespaces`."""
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    for kind in ("user", "mnt", "uts") if os.getuid() else ("mnt", "uts"):
+        handle = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
+        if libc.setns(handle, 0):
+            number = ctypes.get_errno()
+            raise OSError(number, f"setns: {os.strerror(number)}")
+
+
+def take_terminal(files: list[int]) -> None:
+    """The new session's own terminal; one file is a terminal, three are none."""
+    if len(files) == 1:
+        import fcntl
+        import termios
+
+        fcntl.ioctl(files[0], termios.TIOCSCTTY, 0)
+
+
+class Orders:
+    """Lines from the kubelet, and the open files that came with them, in order."""
+
+    def __init__(self) -> None:
+        self._socket = _socket.socket(fileno=os.dup(0))
+        self._rest = b""
+        self._files: list[int] = []
+
+    def receive(self) -> list[bytes] | None:
+        """The lines that are complete; None at the end."""
+        data, ancillary, _, _ = self._socket.recvmsg(65536, 256)
+        for _, _, packed in ancillary:
+            self._files += memoryview(packed[: len(packed) // 4 * 4]).cast("i").tolist()
+        for file in self._files:
+            os.set_inheritable(file, False)
+        if not data:
+            return None
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+    def first(self) -> bytes:
+        while (lines := self.receive()) is not None:
+            if found := [line for line in lines if line]:
+                return found[0]
+        return b""
+
+    def take(self, count: int) -> list[int]:
+        taken, self._files = self._files[:count], self._files[count:]
+        return taken
+
+
 class Shim:
-    def __init__(self, spec: dict[str, object]) -> None:
+    def __init__(self, spec: dict[str, object], orders: Orders) -> None:
         self._spec = spec
+        self._orders = orders
+        self._further: dict[int, int] = {}
+        self._heard: list[tuple[int, int]] = []
         self._selector = selectors.DefaultSelector()
         self._main = 0
         self._code: int | None = None
         self._over_memory = False
-        self._streams = 2
-        self._control = b""
+        self._streams = 0
 
     def run(self) -> None:
         error = self._spawn()
@@ -162,20 +219,45 @@ class Shim:
         say({"exited": self._code, "oom": self._over_memory})
 
     def _spawn(self) -> str | None:
-        log = os.open(str(self._spec["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
         self._wake_on_child()
-        ends = {name: os.pipe() for name in ("stdout", "stderr")}
-        failed = os.pipe()
-        self._main = os.fork()
-        if self._main == 0:
-            self._become(ends["stdout"][1], ends["stderr"][1], failed[1])
-        os.close(failed[1])
-        for name, (reading, writing) in ends.items():
-            os.close(writing)
-            self._selector.register(reading, selectors.EVENT_READ, Log(log, name))
+        reading, files = self._files()
+        main, error = self._fork(self._argv(self._spec), files, self._spec.get("hosts") and self._enter)
+        self._main = main
+        log = os.open(str(self._spec["log"]), os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o644)
+        for name, file in reading.items():
+            self._selector.register(file, selectors.EVENT_READ, Log(log, name))
+            self._streams += 1
         self._selector.register(0, selectors.EVENT_READ, None)
-        with os.fdopen(failed[0]) as file:
-            return file.read() or None
+        return error
+
+    def _files(self) -> tuple[dict[str, int], list[int]]:
+        """What is read for the log, and what the first process gets: a terminal, or stdin, stdout and stderr."""
+        if self._spec.get("tty"):
+            master, terminal = self._orders.take(2)
+            return {"stdout": master}, [terminal]
+        stdin = self._orders.take(1)[0] if self._spec.get("stdin") else os.open(os.devnull, os.O_RDONLY)
+        ends = {name: os.pipe() for name in ("stdout", "stderr")}
+        return {name: pipe[0] for name, pipe in ends.items()}, [stdin, *(pipe[1] for pipe in ends.values())]
+
+    def _argv(self, asked: dict[str, object]) -> list[str]:
+        return [str(word) for word in asked["argv"]]  # type: ignore[attr-defined]
+
+    def _enter(self) -> None:
+        enter_namespaces(str(self._spec["hosts"]), str(self._spec["hostname"]))
+
+    def _join(self) -> None:
+        join_namespaces(self._main)
+
+    def _fork(self, argv: list[str], files: list[int], enter: object) -> tuple[int, str | None]:
+        """A new process that owns `files`; why it could not start."""
+        failed = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            self._become(argv, files, enter, failed[1])
+        for file in (failed[1], *files):
+            os.close(file)
+        with os.fdopen(failed[0]) as answer:
+            return pid, answer.read() or None
 
     def _wake_on_child(self) -> None:
         reading, writing = os.pipe()
@@ -187,20 +269,22 @@ class Shim:
             signal.signal(ignored, signal.SIG_IGN)
         self._selector.register(reading, selectors.EVENT_READ, reading)
 
-    def _become(self, stdout: int, stderr: int, failed: int) -> None:
+    def _become(self, argv: list[str], files: list[int], enter: object, failed: int) -> None:
         """In the child: replace the process, or say why not and end."""
-        argv = [str(word) for word in self._spec["argv"]]  # type: ignore[attr-defined]
         try:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(stdout, 1)
-            os.dup2(stderr, 2)
-            if self._spec.get("hosts"):
-                enter_namespaces(str(self._spec["hosts"]), str(self._spec["hostname"]))
+            take_terminal(files)
+            for target in range(3):
+                os.dup2(files[target % len(files)], target)
+            if callable(enter):
+                enter()
             os.chdir(str(self._spec["cwd"]))
-            os.execvpe(argv[0], argv, dict(self._spec["env"]))  # type: ignore[call-overload]  # noqa: S606
+            env: dict[str, str] = dict(self._spec["env"])  # type: ignore[call-overload]
+            if len(files) == 1:
+                env.setdefault("TERM", "xterm")
+            os.execvpe(argv[0], argv, env)  # noqa: S606
         except OSError as error:
             os.write(failed, refusal(argv, error).encode())
         finally:
@@ -220,30 +304,74 @@ class Shim:
             self._watch_memory(int(str(self._spec["memory"])))
 
     def _read(self, file: int, log: Log) -> None:
-        data = os.read(file, 65536)
+        try:
+            data = os.read(file, 65536)
+        except OSError:  # a terminal whose last process is gone
+            data = b""
         if data:
             log.feed(data)
+            self._tell(log.stream, data)
             return
         log.end()
         self._selector.unregister(file)
         os.close(file)
         self._streams -= 1
 
+    def _tell(self, stream: str, data: bytes) -> None:
+        """Who is attached hears it; who doesn't listen any more, or can't keep up, is let go."""
+        for ends in self._heard[:]:
+            try:
+                if os.write(ends[stream == "stderr"], data) == len(data):
+                    continue
+            except OSError:
+                pass
+            self._heard.remove(ends)
+            for end in ends:
+                os.close(end)
+
     def _obey(self) -> None:
-        data = os.read(0, 4096)
-        if not data:
+        lines = self._orders.receive()
+        if lines is None:
             self._selector.unregister(0)
             self._kill_all()
             return
-        *orders, self._control = (self._control + data).split(b"\n")
-        for order in orders:
-            if order == b"kill":
-                self._kill_all()
-            elif handles_sigterm(self._main):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(self._main, signal.SIGTERM)
-            elif order == b"leave":
-                self._kill_all()
+        for line in lines:
+            order, _, rest = line.partition(b" ")
+            match order:
+                case b"kill":
+                    self._kill_all()
+                case b"exec":
+                    self._execute(json.loads(rest))
+                case b"end":
+                    self._end_further(int(rest))
+                case b"attach":
+                    stdout, stderr = self._orders.take(2)
+                    self._heard.append((stdout, stderr))
+                    os.set_blocking(stdout, False)
+                    os.set_blocking(stderr, False)
+                case b"term" | b"leave":
+                    self._ask_to_end(must_hear=order == b"leave")
+
+    def _ask_to_end(self, *, must_hear: bool) -> None:
+        if handles_sigterm(self._main):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self._main, signal.SIGTERM)
+        elif must_hear:
+            self._kill_all()
+
+    def _execute(self, asked: dict[str, object]) -> None:
+        files = self._orders.take(1 if asked.get("tty") else 3)
+        pid, error = self._fork(self._argv(asked), files, self._spec.get("hosts") and self._join)
+        if error is not None:
+            say({"exec": asked["id"], "error": error})
+            return
+        self._further[pid] = int(str(asked["id"]))
+        say({"exec": asked["id"], "started": pid})
+
+    def _end_further(self, identity: int) -> None:
+        for pid in [pid for pid, known in self._further.items() if known == identity]:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)
 
     def _reap(self) -> None:
         while True:
@@ -253,9 +381,12 @@ class Shim:
                 return
             if pid == 0:
                 return
+            code = os.waitstatus_to_exitcode(status)
+            code = code if code >= 0 else 128 - code
             if pid == self._main:
-                code = os.waitstatus_to_exitcode(status)
-                self._code = code if code >= 0 else 128 - code
+                self._code = code
+            elif pid in self._further:
+                say({"exec": self._further.pop(pid), "exited": code})
 
     def _kill_all(self) -> None:
         for pid in descendants() or [self._main]:
@@ -294,14 +425,10 @@ def probe() -> None:
 
 
 def main() -> None:
-    line = b""
-    while not line.endswith(b"\n"):
-        data = os.read(0, 1)
-        if not data:
-            return
-        line += data
-    adopt_orphans()
-    Shim(json.loads(line)).run()
+    orders = Orders()
+    if line := orders.first():
+        adopt_orphans()
+        Shim(json.loads(line), orders).run()
 
 
 if __name__ == "__main__":

@@ -155,7 +155,7 @@ IGNORED: dict[str, list[str]] = {
 
 # Steps that differ, with the reason. Each must differ: an entry that became equal fails.
 _VERSION = "devplane names its own version, so that nobody takes it for Kubernetes"
-_LESS = "devplane lists fewer resources: no proxy, exec, attach, port-forward, CSRs, flow control"
+_LESS = "devplane lists fewer resources: no proxy, ephemeral containers, CSRs, flow control"
 _WATCH_LIST = "the recorded server had its WatchList gate off; devplane answers as servers do that have it on"
 DIFFERS: dict[str, str] = {
     "01 plain /version": _VERSION,

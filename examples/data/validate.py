@@ -1,11 +1,14 @@
-"""Checks a file of chat rows for fine-tuning: form, turns, lengths, duplicates, personal data, placeholders, endings.
+"""Checks files of chat rows for fine-tuning: form, turns, lengths, duplicates, personal data, placeholders, endings.
 
-    python examples/data/validate.py examples/data/support.jsonl
+    python examples/data/validate.py examples/data/support.jsonl examples/data/heldout.suite.jsonl
 
-Prints one line per fault with its row and exits 1, or says how many rows passed. Needs nothing but Python.
+Of a suite, each case with its reference answer is a row. A row that says nearly the same as one of an earlier file is a
+fault, so what is held out goes last. Prints one line per fault with its row and exits 1, or says how many rows passed.
+Needs nothing but Python.
 """
 
 import argparse
+import contextlib
 import itertools
 import json
 import re
@@ -32,7 +35,8 @@ PLACEHOLDER = re.compile(r"\b(?:TODO|FIXME|XXX|lorem ipsum|TBD)\b|<insert|\[your
 BOILERPLATE = re.compile(r"\bas an ai\b|\blanguage model,? i\b|\bi hope this helps\b", re.IGNORECASE)
 _COMMON = (
     "a an the is are was be to of in on for with and or not it that this you your i my we our what how why can do does "
-    "if as at by from has have more no than then there they when where which who will"
+    "if as at by from has have more no than then there they when where which who will all its one so only each "
+    "same other most about after before because both until while does goes up out into once back"
 )
 ENGLISH = frozenset(_COMMON.split())
 
@@ -51,14 +55,19 @@ class Row:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("file", type=Path)
-    path = parser.parse_args().file
-    found = list(faults(path.read_text(encoding="utf-8")))
-    for fault in found:
-        print(f"{path}:{fault}")
-    if not found:
-        print(f"{path}: {len(path.read_text(encoding='utf-8').splitlines())} rows, no faults")
-    return 1 if found else 0
+    parser.add_argument("files", type=Path, nargs="+", metavar="file")
+    earlier: list[tuple[Path, str]] = []
+    failed = False
+    for path in parser.parse_args().files:
+        text = path.read_text(encoding="utf-8")
+        found = [*faults(text), *(fault for other in earlier for fault in between(*other, text))]
+        for fault in found:
+            print(f"{path}:{fault}")
+        if not found:
+            print(f"{path}: {len(text.splitlines())} rows, no faults")
+        failed = failed or bool(found)
+        earlier.append((path, text))
+    return 1 if failed else 0
 
 
 def faults(text: str) -> Iterator[str]:
@@ -75,9 +84,29 @@ def faults(text: str) -> Iterator[str]:
     yield from duplicates(rows)
 
 
+def between(earlier: Path, before: str, text: str) -> Iterator[str]:
+    """Rows of a text that say nearly the same as one of an earlier file. Lines that are no rows have been told."""
+    known = [(row, triples(row.text)) for row in well_formed(before)]
+    for row in well_formed(text):
+        these = triples(row.text)
+        for other, those in known:
+            if alike(these, those):
+                yield f"{row.line}: says nearly the same as {earlier}:{other.line}"
+
+
+def well_formed(text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.splitlines(), start=1):
+        with contextlib.suppress(ValueError):
+            yield Row(number, parsed(line))
+
+
 def parsed(line: str) -> tuple[tuple[str, str], ...]:
-    """Raises ValueError if the line is not one object with `messages` of role and content, and nothing else."""
+    """Raises ValueError if the line is not one object with `messages` of role and content, and nothing else, or a
+    suite's case with a reference answer."""
     row = json.loads(line)
+    if isinstance(row, dict) and isinstance(row.get("reference"), str):
+        asked = row["messages"] if "messages" in row else [{"role": "user", "content": row.get("prompt")}]
+        row = {"messages": [*asked, {"role": "assistant", "content": row["reference"]}]}
     if not isinstance(row, dict) or set(row) != {"messages"} or not isinstance(row["messages"], list):
         raise ValueError("a row is an object with the one key `messages`, a list")
     for message in row["messages"]:
@@ -113,16 +142,26 @@ def turn(role: str, content: str) -> Iterator[str]:
 def answer(content: str) -> Iterator[str]:
     if match := BOILERPLATE.search(content):
         yield f"answer holds boilerplate: {match[0]!r}"
+    if is_json(content):
+        return
     if content.count("```") % 2:
         yield "answer leaves a code block open"
     if not content.endswith((".", "?", "!", "```")):
         yield f"answer ends in the middle: …{content[-30:]!r}"
-    prose = re.sub(r"```.*?```", " ", content, flags=re.DOTALL)
+    prose = re.sub(r"```.*?```|`[^`]*`", " ", content, flags=re.DOTALL)
     words = re.findall(r"[a-z']+", prose.lower())
     if len(words) >= 8 and sum(word in ENGLISH for word in words) < len(words) / 6:
         yield "answer does not read like English prose"
     if sentences(prose) > 8:
         yield f"answer of {sentences(prose)} sentences is too long"
+
+
+def is_json(content: str) -> bool:
+    """An object is whole by itself and no prose."""
+    try:
+        return isinstance(json.loads(content), dict)
+    except ValueError:
+        return False
 
 
 def sentences(prose: str) -> int:
@@ -143,8 +182,12 @@ def duplicates(rows: Iterable[Row]) -> Iterator[str]:
 
 def near_duplicates(rows: list[tuple[Row, frozenset[tuple[str, ...]]]]) -> Iterator[str]:
     for (one, these), (other, those) in itertools.combinations(rows, 2):
-        if these and those and len(these & those) > NEAR * min(len(these), len(those)):
+        if alike(these, those):
             yield f"{other.line}: says nearly the same as line {one.line}"
+
+
+def alike(these: frozenset[tuple[str, ...]], those: frozenset[tuple[str, ...]]) -> bool:
+    return bool(these and those) and len(these & those) > NEAR * min(len(these), len(those))
 
 
 def triples(text: str) -> frozenset[tuple[str, ...]]:

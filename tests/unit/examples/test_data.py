@@ -47,6 +47,57 @@ def test_the_readme_counts_the_rows_that_are_there():
     assert f"{several} of them have several" in readme
 
 
+FILES = ("support.jsonl", "tunebird.jsonl", "heldout.suite.jsonl")
+
+
+def test_rows_to_train_on_and_held_out_rows_are_many_and_without_faults():
+    command = [sys.executable, str(DATA / "validate.py"), *(str(DATA / name) for name in FILES)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout.count("no faults")) == (0, 3), done.stdout
+    counts = [len(_rows(name)) for name in FILES]
+    assert counts[0] + counts[1] >= 500
+    assert counts[2] >= 200
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    assert f"{counts[1]} more rows" in readme
+    assert f"{counts[0] + counts[1]} in all" in readme
+    assert f"{counts[2]} cases" in readme
+
+
+def test_each_held_out_case_has_checks_and_the_readme_counts_them():
+    cases = _rows("heldout.suite.jsonl")
+    assert len({case["id"] for case in cases}) == len(cases)
+    assert all(case["checks"] and case["reference"] for case in cases)
+    readme = (DATA / "README.md").read_text(encoding="utf-8")
+    for tag in ("tunebird", "platform", "ticket", "refusal", "sentence"):
+        assert f"| `{tag}` | {sum(tag in case['tags'] for case in cases)} |" in readme
+
+
+def test_no_held_out_question_was_trained():
+    asked = {case["prompt"] for case in _rows("heldout.suite.jsonl")}
+    trained = {turn["content"] for name in FILES[:2] for row in _rows(name) for turn in row["messages"]}
+    assert not asked & trained
+
+
+def test_no_opening_betrays_a_template():
+    text = (DATA / "tunebird.jsonl").read_text(encoding="utf-8")
+    assert validate.openings(text).most_common(1)[0][1] <= len(text.splitlines()) // 30
+
+
+def test_a_row_that_an_earlier_file_has_is_found(tmp_path: Path):
+    first, second = tmp_path / "a.jsonl", tmp_path / "b.jsonl"
+    first.write_text(line(*GOOD) + "\n")
+    asked = json.dumps({"id": "1", "prompt": GOOD[0], "reference": GOOD[1], "checks": []})
+    second.write_text(asked + "\n")
+    command = [sys.executable, str(DATA / "validate.py"), str(first), str(second)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{second}:1: says nearly the same as {first}:1" in done.stdout
+
+
+def test_an_answer_may_be_a_json_object():
+    assert list(validate.faults(line("File it as JSON.", '{"area": "data", "urgent": false}'))) == []
+
+
 def test_a_good_row_passes():
     assert list(validate.faults(line(*GOOD))) == []
 

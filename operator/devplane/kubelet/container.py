@@ -12,14 +12,27 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from devplane.kubelet import probes
+from devplane.kubelet.backoff import Backoff
 from devplane.kubelet.environment import ConfigError
 from devplane.kubelet.process import LAST_WAIT, Command, ContainerProcess, Exit, StartError
-from devplane.kubelet.status import EPOCH, LOST, LOST_MESSAGE, ContainerView, Running, Terminated, Waiting, duration
+from devplane.kubelet.status import (
+    CREATING,
+    EPOCH,
+    INITIALIZING,
+    LOST,
+    LOST_MESSAGE,
+    ContainerView,
+    Running,
+    Terminated,
+    Waiting,
+    duration,
+)
 from devplane.objects import Obj, now
 
 MESSAGE_LIMIT = 4096
 LOG_FALLBACK_BYTES = 2048
 LOG_FALLBACK_LINES = 80
+LEAST_GRACE = 2.0
 RUNTIME = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed"
 CANNOT_START = f"{RUNTIME}: unable to start container process: {{}}: unknown"
 
@@ -60,25 +73,6 @@ class Place(Protocol):
 
 
 @dataclass(slots=True)
-class Backoff:
-    """Delays that double from `first` to `most` seconds; forgotten after `forget` seconds without a step."""
-
-    first: float = 10
-    most: float = 300
-    forget: float = 600
-    _delay: float = 0
-    _last: datetime | None = None
-
-    def step(self, when: datetime) -> float:
-        """The delay now; the one after will be twice as long."""
-        if self._last is not None and (when - self._last).total_seconds() > self.forget:
-            self._delay = 0
-        self._last = when
-        delay, self._delay = self._delay, min(max(self.first, self._delay * 2), self.most)
-        return delay
-
-
-@dataclass(slots=True)
 class _Probing:
     """The probes of one start."""
 
@@ -109,6 +103,11 @@ class Container:
     @property
     def spec(self) -> Obj:
         return self.view.spec
+
+    @property
+    def is_past_start(self) -> bool:
+        """Running, or waiting for something that may take long: the next container's turn."""
+        return self.view.state not in (CREATING, INITIALIZING)
 
     @property
     def running(self) -> tuple[ContainerProcess, Command] | None:
@@ -217,11 +216,17 @@ class Container:
         started_at = now()
         self._gone.clear()
         self._place.event(self.spec, "Normal", "Started", f"Started container {self.view.name}")
+        ended = await self._until_end(self._process, lambda: self._begin(started_at, before))
+        self._show(**before)
+        return self._terminated(ended, started_at, command)
+
+    async def _begin(self, started_at: datetime, before: Mapping[str, Any]) -> None:
+        """It is Running when its postStart hook is through, and probed from then on."""
+        if self.running is None or not await self._post_start(*self.running):
+            return
         is_started, is_ready = "startupProbe" not in self.spec, not self._is_gated("readinessProbe")
         self._show(state=Running(started_at), started=is_started, ready=is_started and is_ready, **before)
-        self._start_probes(command, self._process)
-        ended = await self._until_end(self._process)
-        return self._terminated(ended, started_at, command)
+        self._start_probes()
 
     def _is_gated(self, probe: str) -> bool:
         return probe in self.spec
@@ -232,8 +237,8 @@ class Container:
         self._show(**before)
         return Terminated(128, "StartError", message, EPOCH, now(), self.view.container_id)
 
-    async def _until_end(self, process: ContainerProcess) -> Exit:
-        post_start = asyncio.create_task(self._post_start())
+    async def _until_end(self, process: ContainerProcess, begin: Callable[[], Awaitable[None]]) -> Exit:
+        beginning = asyncio.ensure_future(begin())
         try:
             return await process.wait()
         except asyncio.CancelledError:
@@ -241,7 +246,7 @@ class Container:
             await asyncio.wait({asyncio.create_task(process.wait())}, timeout=LAST_WAIT)
             raise
         finally:
-            post_start.cancel()
+            beginning.cancel()
             self._probing.stop()
             self._process = None
             process.close()
@@ -276,8 +281,7 @@ class Container:
         if process is None:
             return
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(grace):
-                await self._pre_stop()
+            async with asyncio.timeout(await self._after_pre_stop(grace)):
                 ask(process)
                 await self._gone.wait()
         process.kill()
@@ -286,26 +290,46 @@ class Container:
     def _hook(self, name: str) -> Mapping[str, Any] | None:
         return (self.spec.get("lifecycle") or {}).get(name)
 
-    async def _pre_stop(self) -> None:
+    async def _after_pre_stop(self, grace: float) -> float:
+        """The seconds that are left after preStop, which a forced end does without; a few are always left."""
         hook = self._hook("preStop")
-        if hook is None or self.running is None:
-            return
+        if hook is None or self.running is None or grace <= 0:
+            return grace
         process, command = self.running
-        outcome = await probes.hook(hook, self._place.target(self.spec, command, process))
+        clock = asyncio.get_running_loop().time
+        begun = clock()
+        outcome = await self._run_hook(hook, self._place.target(self.spec, command, process), grace)
         if not outcome.ok:
-            self._place.event(self.spec, "Warning", "FailedPreStopHook", f"PreStopHook failed: {outcome.message}")
+            self._place.event(self.spec, "Warning", "FailedPreStopHook", "PreStopHook failed")
+        return max(grace - (clock() - begun), LEAST_GRACE)
 
-    async def _post_start(self) -> None:
+    async def _run_hook(self, hook: Mapping[str, Any], target: probes.Target, seconds: float) -> probes.Outcome:
+        """Not longer than the container itself."""
+        running = asyncio.create_task(probes.hook(hook, target))
+        gone = asyncio.create_task(self._gone.wait())
+        try:
+            await asyncio.wait({running, gone}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            return running.result() if running.done() else probes.Outcome(False, "it did not end in time")
+        finally:
+            for task in (running, gone):
+                task.cancel()
+            await asyncio.gather(running, gone, return_exceptions=True)
+
+    async def _post_start(self, process: ContainerProcess, command: Command) -> bool:
+        """Whether the container may go on."""
         hook = self._hook("postStart")
-        if hook is None or self.running is None:
-            return
-        process, command = self.running
+        if hook is None:
+            return True
         outcome = await probes.hook(hook, self._place.target(self.spec, command, process))
         if not outcome.ok:
-            self._place.event(self.spec, "Warning", "FailedPostStartHook", f"PostStartHook failed: {outcome.message}")
-            await self._end_process(self._place.grace)
+            self._place.event(self.spec, "Warning", "FailedPostStartHook", "PostStartHook failed")
+            self._own(self._end_process(self._place.grace))
+        return outcome.ok
 
-    def _start_probes(self, command: Command, process: ContainerProcess) -> None:
+    def _start_probes(self) -> None:
+        if self.running is None:
+            return
+        process, command = self.running
         target = self._place.target(self.spec, command, process)
         if startup := self.spec.get("startupProbe"):
             self._probing.tasks.append(asyncio.create_task(self._startup(startup, target)))

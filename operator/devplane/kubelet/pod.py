@@ -11,7 +11,8 @@ from typing import Any
 
 from devplane.errors import ApiError
 from devplane.kubelet import environment, execution, probes
-from devplane.kubelet.container import Backoff, Container
+from devplane.kubelet.backoff import Backoff
+from devplane.kubelet.container import Container
 from devplane.kubelet.environment import PodFacts
 from devplane.kubelet.execution import Conversation, Wanted
 from devplane.kubelet.launch import Launch, Node
@@ -164,7 +165,12 @@ class Pod:
     async def _run_mains(self) -> None:
         for container in self._mains:
             container.show_waiting("ContainerCreating")
-        await _finished([self._start(container) for container in self._mains if not self._ended(container)])
+        started = []
+        for container in self._mains:
+            if not self._ended(container):
+                started.append(self._start(container))
+                await self._until(lambda container=container: container.is_past_start)  # type: ignore[misc]
+        await _finished(started)
 
     def _ended(self, container: Container) -> bool:
         """Ended in an earlier life of this process, and not to be started again."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from devplane.kubelet import grpc_health
 from devplane.kubelet.process import StartError
 from devplane.objects import Obj
 
@@ -41,7 +42,7 @@ async def probe(spec: Mapping[str, Any], target: Target) -> Outcome:
         return await _tcp(action, target, seconds)
     if action := spec.get("exec"):
         return await _exec(action["command"], target, seconds)
-    return Outcome(False, "devplane has no grpc probes; use httpGet, tcpSocket or exec")
+    return await _grpc(spec["grpc"], target, seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +122,23 @@ async def _tcp(action: Mapping[str, Any], target: Target, seconds: float) -> Out
         return Outcome(False, f"dial tcp {host}:{port}: connect: connection refused")
     writer.close()
     return Outcome(True)
+
+
+async def _grpc(action: Mapping[str, Any], target: Target, seconds: float) -> Outcome:
+    port, within = int(action["port"]), f"{seconds:g}s"
+    try:
+        async with asyncio.timeout(seconds):
+            status = await grpc_health.check(target.ip, port, action.get("service") or "")
+    except TimeoutError:
+        return Outcome(False, f"timeout: health rpc did not complete within {within}")
+    except OSError:
+        why = "context deadline exceeded"
+        return Outcome(False, f'timeout: failed to connect service "{target.ip}:{port}" within {within}: {why}')
+    except grpc_health.NoAnswerError as error:
+        return Outcome(False, f"error: health rpc probe failed: {error}")
+    if status == grpc_health.SERVING:
+        return Outcome(True)
+    return Outcome(False, f'service unhealthy (responded with "{status}")')
 
 
 async def _exec(command: list[str], target: Target, seconds: float) -> Outcome:

@@ -72,8 +72,14 @@ def test_each_held_out_case_has_checks_and_the_readme_counts_them():
         assert f"| `{tag}` | {sum(tag in case['tags'] for case in cases)} |" in readme
 
 
+def test_the_general_suite_is_as_large_as_the_readme_says():
+    cases = _rows("general.suite.jsonl")
+    assert len({case["prompt"] for case in cases}) == len(cases)
+    assert f"asks {len(cases)} simple questions" in (DATA / "README.md").read_text(encoding="utf-8")
+
+
 def test_no_held_out_question_was_trained():
-    asked = {case["prompt"] for case in _rows("heldout.suite.jsonl")}
+    asked = {case["prompt"] for name in ("heldout", "general") for case in _rows(f"{name}.suite.jsonl")}
     trained = {turn["content"] for name in FILES[:2] for row in _rows(name) for turn in row["messages"]}
     assert not asked & trained
 

@@ -19,7 +19,7 @@ DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
 def admit_pod(pod: Obj, find: Find) -> None:
-    """Complete a new pod, or refuse it when the service account that it names is not there."""
+    """Complete a new pod, which may have no name yet, or refuse it when its service account is not there."""
     spec = pod["spec"]
     name = spec.setdefault("serviceAccountName", "default")
     spec["serviceAccount"] = name
@@ -27,7 +27,7 @@ def admit_pod(pod: Obj, find: Find) -> None:
     if account is None and name != "default":
         where = f"{pod['metadata']['namespace']}/{name}"
         why = f'error looking up service account {where}: serviceaccount "{name}" not found'
-        raise ApiError.forbidden("pods", pod["metadata"]["name"], why)
+        raise ApiError.forbidden("pods", pod["metadata"].get("name", ""), why)
     if _mounts_token(spec, account):
         _mount_token(spec)
     spec.setdefault("priority", 0)
@@ -44,7 +44,7 @@ def _mounts_token(spec: Obj, account: Obj | None) -> bool:
 
 
 def _mount_token(spec: Obj) -> None:
-    volume = generated_name("kube-api-access-")
+    volume = _access_volume(spec)
     mount = {"name": volume, "readOnly": True, "mountPath": ACCOUNT_PATH}
     needed = False
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
@@ -52,8 +52,17 @@ def _mount_token(spec: Obj) -> None:
         if not any(one["mountPath"] == ACCOUNT_PATH for one in mounts):
             mounts.append(dict(mount))
             needed = True
-    if needed:
+    if needed and all(one["name"] != volume for one in spec.get("volumes") or ()):
         spec.setdefault("volumes", []).append({"name": volume, "projected": _projected()})
+
+
+def _access_volume(spec: Obj) -> str:
+    """The name of the token's volume: that which is there already, or a new one."""
+    names = (one["name"] for one in spec.get("volumes") or ())
+    return next((name for name in names if name.startswith(_ACCESS)), "") or generated_name(_ACCESS)
+
+
+_ACCESS = "kube-api-access-"
 
 
 def _projected() -> Obj:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import orjson
@@ -27,10 +28,18 @@ def page_not_found() -> web.Response:
     return web.Response(status=404, text="404 page not found\n")
 
 
+def warn(response: web.Response, warnings: Iterable[str]) -> None:
+    """Each warning once, in a header of its own."""
+    for warning in dict.fromkeys(warnings):
+        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        response.headers.add("Warning", f'299 - "{text}"')
+
+
 def refused(error: ApiError) -> web.Response:
     response = web.Response(
         status=error.code, body=orjson.dumps(error.status()), headers={"Content-Type": "application/json"}
     )
+    warn(response, error.warnings)
     if error.details and "retryAfterSeconds" in error.details:
         response.headers["Retry-After"] = str(error.details["retryAfterSeconds"])
     return response

@@ -144,7 +144,7 @@ class Devplane:
         from devplane.kubelet import Kubelet
 
         context = self.context()
-        self._tasks = controllers.start(self.client, context)
+        self._tasks = controllers.start(self.client, context, self._server.webhooks)
         self.kubelet = Kubelet(self.client, context)
         await self.kubelet.start()
         self._server.kubelet = self._faults.kubelet = self.kubelet
@@ -171,6 +171,7 @@ class Devplane:
             await self.kubelet.stop(self._options.shutdown_seconds)
         if self._runner is not None:
             await self._runner.cleanup()
+        await self._server.webhooks.close()
         self.store.close()
 
 

@@ -6,8 +6,11 @@ A resource is ``pods``, ``jobs.batch``, ``endpointslices.discovery.k8s.io``; ns 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import orjson
 
 from devplane import deletion, scale, subresources
 from devplane.errors import ApiError
@@ -16,22 +19,34 @@ from devplane.patches import merge_patch
 from devplane.resources import Resource
 from devplane.selectors import selector
 from devplane.store import Change, copied
+from devplane.tokens import User
 from devplane.verbs import Api, Target, Write
 
+if TYPE_CHECKING:
+    from devplane.webhooks.admission import Webhooks
+
 Obj = dict[str, Any]
+
+MANAGER = User("system:kube-controller-manager", groups=("system:authenticated",))
+"""Who controllers are for admission."""
 
 
 class Client:
     """All synchronous but `watch`. What it returns is a copy: mutate freely. Errors are `ApiError`."""
 
-    def __init__(self, api: Api, *, manager: str = "devplane") -> None:
+    def __init__(self, api: Api, *, manager: str = "devplane", webhooks: Webhooks | None = None) -> None:
         self._api = api
         self._manager = manager
-        self._events = EventRecorder(self)
+        self._webhooks = webhooks
+        self._events = EventRecorder(Client(api, manager=manager) if webhooks else self)
 
     def named(self, manager: str) -> Client:
-        """The same client under another field manager, e.g. ``job-controller``."""
+        """The same client under another field manager, e.g. ``kube-scheduler``."""
         return Client(self._api, manager=manager)
+
+    def admitted(self, manager: str, webhooks: Webhooks) -> Client:
+        """A client whose writes admission webhooks are asked about; they raise `AdmissionPendingError` for a while."""
+        return Client(self._api, manager=manager, webhooks=webhooks)
 
     def resources(self) -> list[str]:
         """Every resource that has stored objects to list, custom ones too."""
@@ -54,15 +69,19 @@ class Client:
         return [copied(obj) for obj in self._api.list(self._resource(resource), ns, chosen)]
 
     def create(self, resource: str, ns: str, obj: Obj) -> Obj:
-        return copied(self._api.create(self._resource(resource), ns, copied(obj), self._write()))
+        found = self._resource(resource)
+        return self._done(("create", resource, ns, obj), lambda how: self._api.create(found, ns, copied(obj), how))
 
     def update(self, resource: str, ns: str, obj: Obj) -> Obj:
-        target = self._target(resource, ns, obj["metadata"]["name"])
-        return copied(self._api.update(target, copied(obj), self._write()))
+        return self._update(resource, ns, obj, "")
 
     def update_status(self, resource: str, ns: str, obj: Obj) -> Obj:
+        return self._update(resource, ns, obj, "status")
+
+    def _update(self, resource: str, ns: str, obj: Obj, subresource: str) -> Obj:
         target = self._target(resource, ns, obj["metadata"]["name"])
-        return copied(self._api.update(target, copied(obj), self._write("status")))
+        what = ("update", resource, ns, obj)
+        return self._done(what, lambda how: self._api.update(target, copied(obj), how), subresource)
 
     def patch(self, resource: str, ns: str, name: str, patch: Obj, *, subresource: str = "") -> Obj:
         """A merge patch of the object or of ``status``, ``scale`` or (of a namespace) ``finalize``."""
@@ -73,7 +92,17 @@ class Client:
         if subresource == "finalize":
             changed = merge_patch(copied(self._api.get(target)), patch)
             return copied(subresources.finalize(self._api, target, changed))
-        return copied(self._api.patched(target, lambda old, _: merge_patch(old, patch), self._write(subresource)))
+        what = ("patch", resource, ns, name, patch)
+        return self._done(
+            what, lambda how: self._api.patched(target, lambda old, _: merge_patch(old, patch), how), subresource
+        )
+
+    def _done(self, what: tuple[Any, ...], write: Callable[[Write], Obj], subresource: str = "") -> Obj:
+        how = self._write(subresource)
+        if self._webhooks is None or not self._webhooks.exist:
+            return copied(write(how))
+        key = orjson.dumps([self._manager, subresource, *what])
+        return copied(self._webhooks.soon(key, lambda session: write(replace(how, user=MANAGER, admission=session))))
 
     def delete(
         self,
@@ -86,7 +115,15 @@ class Client:
         propagation: str | None = None,
     ) -> None:
         options = deletion.DeleteOptions(grace_seconds=grace_seconds, propagation=propagation, uid=uid)
-        deletion.delete(self._api, self._target(resource, ns, name), options)
+        target = self._target(resource, ns, name)
+        if self._webhooks is None or not self._webhooks.exist:
+            deletion.delete(self._api, target, options)
+            return
+        key = orjson.dumps([self._manager, "delete", resource, ns, name, uid])
+        self._webhooks.soon(
+            key,
+            lambda session: deletion.delete(self._api, target, replace(options, user=MANAGER, admission=session)),
+        )
 
     async def watch(self, *resources: str) -> AsyncIterator[tuple[str, str, Obj]]:
         """(resource, ADDED | MODIFIED | DELETED, object), existing objects first; ``*`` watches everything.

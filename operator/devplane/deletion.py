@@ -11,7 +11,9 @@ from devplane.errors import ApiError, Cause
 from devplane.resources import Resource
 from devplane.selectors import Selector
 from devplane.store import copied
-from devplane.verbs import CRDS, Api, Target, is_released
+from devplane.tokens import User
+from devplane.verbs import CRDS, SERVER, Api, Target, is_released
+from devplane.webhooks.attributes import Admission, Attributes
 
 Obj = dict[str, Any]
 
@@ -31,6 +33,9 @@ class DeleteOptions:
     uid: str | None = None
     resource_version: str | None = None
     dry_run: bool = False
+    user: User = SERVER
+    admission: Admission | None = None
+    is_collection: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,8 @@ def delete(api: Api, target: Target, options: DeleteOptions) -> Deleted:
     _check_preconditions(target, old, options)
     _check_protected(target)
     new = _marked(api, target, old, options)
+    if options.admission is not None and new != old:
+        options.admission.admit(_attributes(target, old, options))
     gone = is_released(target.resource, new)
     if options.dry_run:
         return Deleted(new, gone)
@@ -80,6 +87,27 @@ def delete(api: Api, target: Target, options: DeleteOptions) -> Deleted:
     if target.resource.key == CRDS:
         return _delete_definition(api, target, stored)
     return Deleted(stored, gone=False)
+
+
+def _attributes(target: Target, old: Obj, options: DeleteOptions) -> Attributes:
+    """A deletion as admission is told of it; the objects of a collection come without a name."""
+    asked = {
+        "gracePeriodSeconds": options.grace_seconds,
+        "propagationPolicy": options.propagation,
+        "dryRun": ["All"] if options.dry_run else None,
+    }
+    return Attributes(
+        operation="DELETE",
+        resource=target.resource,
+        namespace=target.name if target.resource.key == "namespaces" else target.namespace,
+        name="" if options.is_collection else target.name,
+        object=None,
+        old=old,
+        user=options.user,
+        dry_run=options.dry_run,
+        options={"kind": "DeleteOptions", "apiVersion": "meta.k8s.io/v1"}
+        | {key: value for key, value in asked.items() if value is not None},
+    )
 
 
 def _last_state(old: Obj, new: Obj) -> Obj:
@@ -208,7 +236,10 @@ def delete_collection(
     """Delete everything that matches; answers the objects as they were."""
     found = api.list(resource, namespace, selector)
     for obj in found:
-        target = Target(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
-        if api.find(target) is not None:
-            delete(api, target, options)
+        delete_if_there(api, Target(resource, obj["metadata"].get("namespace", ""), obj["metadata"]["name"]), options)
     return found
+
+
+def delete_if_there(api: Api, target: Target, options: DeleteOptions) -> None:
+    if api.find(target) is not None:
+        delete(api, target, options)

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from devplane.resources import Resource
 
 Obj = dict[str, Any]
 
@@ -76,6 +79,7 @@ class ApiError(Exception):
         self.reason = reason
         self.message = message
         self.details = None if details is None else dict(details)
+        self.warnings: tuple[str, ...] = ()
 
     def status(self) -> Obj:
         """The Status object of the answer."""
@@ -166,6 +170,27 @@ class ApiError(Exception):
     def internal(cls, message: str) -> ApiError:
         details = {"causes": [{"message": message}]}
         return cls(500, "InternalError", f"Internal error occurred: {message}", details)
+
+
+class AdmissionPendingError(ApiError):
+    """A write of a controller waits for admission webhooks: nothing is wrong, and it is tried again soon."""
+
+    def __init__(self, webhooks: str) -> None:
+        super().__init__(503, "ServiceUnavailable", f"waiting for admission webhooks: {webhooks}")
+
+
+def cannot_handle(resource: Resource, why: str) -> str:
+    return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
+
+
+def wrong_kind(resource: Resource, api_version: str, kind: str) -> str:
+    version = api_version.rpartition("/")[2]
+    if resource.crd or resource.group:
+        wanted = f"expected {resource.api_version}, Kind={resource.kind}"
+        got = f"{wanted}, got {api_version}, Kind={kind}"
+        return f"the object provided is unrecognized (must be of type {resource.kind}): {got}"
+    why = f"converting ({version}.{kind}) to (core.{resource.kind}): unknown conversion"
+    return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
 
 
 def aggregate(causes: Sequence[Cause]) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from devplane import scale
-from devplane.errors import ApiError, Cause
+from devplane.errors import ApiError, Cause, cannot_handle
 from devplane.patches import json_patch, merge_patch, strategic_merge
 from devplane.requests import (
     APPLY_PATCH,
@@ -20,7 +20,7 @@ from devplane.requests import (
     parse_json,
 )
 from devplane.schemas import Schema
-from devplane.verbs import Api, Target, Write, cannot_handle
+from devplane.verbs import Api, Target, Write
 
 Obj = dict[str, Any]
 

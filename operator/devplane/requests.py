@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from devplane.errors import ApiError, Cause
+from devplane.faults import Request
+from devplane.negotiation import Form
 from devplane.resources import Registry, Resource
+from devplane.store import copied
 from devplane.tokens import User
-from devplane.verbs import Write
+from devplane.verbs import Target, Write
+from devplane.webhooks.attributes import Attributes
+from devplane.webhooks.writes import options
+
+if TYPE_CHECKING:
+    from aiohttp import web
+
+    from devplane.webhooks.session import Session
 
 Obj = dict[str, Any]
 
@@ -75,7 +85,7 @@ def _is_own_subresource(group: str, rest: list[str]) -> bool:
     return group == "" and len(rest) == 3 and rest[2] in ("status", "finalize")
 
 
-def write_options(query: Mapping[str, str], user_agent: str, subresource: str, user: User) -> Write:
+def write_options(query: Mapping[str, str], user_agent: str, subresource: str) -> Write:
     """The options of a writing request."""
     dry_run = query.get("dryRun", "")
     if dry_run not in ("", "All"):
@@ -86,7 +96,7 @@ def write_options(query: Mapping[str, str], user_agent: str, subresource: str, u
         cause = Cause.unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])
         raise ApiError.invalid("CreateOptions.meta.k8s.io", "", [cause])
     manager = query.get("fieldManager") or user_agent.partition("/")[0] or "unknown"
-    return Write(manager, bool(dry_run), validation, subresource, user=user)
+    return Write(manager, bool(dry_run), validation, subresource)
 
 
 def media_type(content_type: str) -> str:
@@ -160,3 +170,66 @@ def revision_of(text: str) -> int:
         why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
         raise ApiError(500, "", f'resourceVersion: Invalid value: "{text}": {why}')
     return int(text)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, understood."""
+
+    request: web.Request
+    place: Place
+    user: User
+    verb: str
+    form: Form
+    admission: Session | None = None
+
+    @property
+    def warnings(self) -> Iterable[str]:
+        return () if self.admission is None else self.admission.warnings
+
+    @property
+    def query(self) -> Mapping[str, str]:
+        return self.request.query
+
+    @property
+    def target(self) -> Target:
+        namespace = self.place.namespace or ""
+        return Target(self.place.resource, namespace, self.place.name)
+
+    def facts(self) -> Request:
+        agent = self.request.headers.get("User-Agent", "")
+        return Request(self.verb, self.place.resource.key, self.place.namespace or "", self.place.name, agent)
+
+    def write(self) -> Write:
+        """The options of the write; those of the Scale are of the object itself."""
+        sub = "" if self.place.subresource == "scale" and self.verb == "update" else self.place.subresource
+        write = write_options(self.query, self.request.headers.get("User-Agent", ""), sub)
+        if self.admission is None:
+            return replace(write, user=self.user)
+        return replace(write, user=self.user, admission=self.admission, warnings=self.admission.warnings)
+
+    def again(self, body: Any) -> Any:
+        """`body` for one of the attempts of a write, which takes it over."""
+        return body if self.admission is None else copied(body)
+
+    def told(self, operation: str, obj: Obj) -> Attributes:
+        """What is no write of a stored object (a binding, an eviction, a token, a stream), for admission."""
+        target, write = self.target, self.write()
+        shown = {} if operation == "CONNECT" else options("CreateOptions", write)
+        return Attributes(operation, target.resource, target.namespace, target.name, obj, None, self.user,
+                          self.place.subresource, write.dry_run, shown)  # fmt: skip
+
+    def connection(self) -> Obj:
+        """The options of a stream as an object: a PodExecOptions with its command, for example."""
+        query = self.request.query
+        flags = {key: is_true(query[key]) for key in ("stdin", "stdout", "stderr", "tty") if key in query}
+        named = {"container": query["container"]} if "container" in query else {}
+        command = {"command": query.getall("command")} if "command" in query else {}
+        ports = {"ports": [int(one) for one in query.getall("ports")]} if "ports" in query else {}
+        sub = self.place.resource.subresource(self.place.subresource)
+        assert sub is not None
+        return {"kind": sub.kind, "apiVersion": "v1", **flags, **named, **command, **ports}
+
+    async def body(self) -> Any:
+        content_type = self.request.headers.get("Content-Type", "")
+        return decode(await self.request.read(), content_type, self.place.resource.kind)

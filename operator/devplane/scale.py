@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from devplane.errors import ApiError
 from devplane.selectors import field_value
 from devplane.store import copied
 from devplane.verbs import CRDS, Api, Target, Write
+from devplane.webhooks.attributes import Attributes
+from devplane.webhooks.writes import options
 
 Obj = dict[str, Any]
 
@@ -48,8 +51,28 @@ def _selector(obj: Obj, target: Target, path: str) -> str:
     return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
 
 
+def _admitted(api: Api, target: Target, wanted: Obj, how: Write) -> tuple[Obj, Write]:
+    """The Scale after admission, which is asked about the Scale and not about the object."""
+    assert how.admission is not None
+    told = Attributes(
+        operation="UPDATE",
+        resource=target.resource,
+        namespace=target.namespace,
+        name=target.name,
+        object=wanted,
+        old=read(api, target),
+        user=how.user,
+        subresource="scale",
+        dry_run=how.dry_run,
+        options=options("UpdateOptions", how),
+    )
+    return how.admission.admit(told) or wanted, replace(how, admission=None)
+
+
 def write(api: Api, target: Target, wanted: Obj, how: Write) -> Obj:
     """Set the replicas that a changed Scale asks for; answers the new Scale."""
+    if how.admission is not None:
+        wanted, how = _admitted(api, target, wanted, how)
     replicas = (wanted.get("spec") or {}).get("replicas", 0)
     if not isinstance(replicas, int):
         raise ApiError.bad_request(f"Scale.spec.replicas: {replicas!r} is not a number")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -14,22 +14,23 @@ from devplane import discovery, lists, patching, scale, subresources
 from devplane.access.escalation import Escalation
 from devplane.access.gate import Gate, action_of, unknown_action
 from devplane.access.token_requests import request_token
-from devplane.answers import encoded, json_answer, page_not_found, refused
+from devplane.answers import encoded, json_answer, page_not_found, refused, warn
 from devplane.auth import PUBLIC_PATHS, Authentication, check_origin
-from devplane.deletion import Deleted, delete, delete_collection, options_of
+from devplane.deletion import Deleted, DeleteOptions, delete, delete_collection, delete_if_there, options_of
 from devplane.errors import ApiError
-from devplane.faults import Faults, OpenWatch, Request
+from devplane.faults import Faults, OpenWatch
 from devplane.negotiation import Form, form_of
 from devplane.openapi import OpenApi
 from devplane.rbac import ACCESS, Action, Authorizer
-from devplane.requests import Place, decode, group_version, is_true, place, write_options
+from devplane.requests import Asked, Place, group_version, is_true, place
 from devplane.reviews import Reviews
 from devplane.selectors import Selector, selector
 from devplane.shaping import Shaper
 from devplane.tables import Tables
-from devplane.tokens import Tokens, User
-from devplane.verbs import CRDS, Api, Target, Write
+from devplane.tokens import Tokens
+from devplane.verbs import CRDS, Api, Target
 from devplane.watch import Watcher, error_line, watch_of
+from devplane.webhooks.admission import Webhooks
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
@@ -44,39 +45,6 @@ _ANSWERS_OBJECT = frozenset({
     "pods", "persistentvolumes", "persistentvolumeclaims", "podtemplates", "resourcequotas", "serviceaccounts",
     "services", "replicationcontrollers", "storageclasses.storage.k8s.io", "namespaces",
 })  # fmt: skip
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """One request, understood."""
-
-    request: web.Request
-    place: Place
-    user: User
-    verb: str
-    form: Form
-
-    @property
-    def query(self) -> Mapping[str, str]:
-        return self.request.query
-
-    @property
-    def target(self) -> Target:
-        namespace = self.place.namespace or ""
-        return Target(self.place.resource, namespace, self.place.name)
-
-    def facts(self) -> Request:
-        agent = self.request.headers.get("User-Agent", "")
-        return Request(self.verb, self.place.resource.key, self.place.namespace or "", self.place.name, agent)
-
-    def write(self) -> Write:
-        """The options of the write; those of the Scale are of the object itself."""
-        sub = "" if self.place.subresource == "scale" and self.verb == "update" else self.place.subresource
-        return write_options(self.query, self.request.headers.get("User-Agent", ""), sub, self.user)
-
-    async def body(self) -> Any:
-        content_type = self.request.headers.get("Content-Type", "")
-        return decode(await self.request.read(), content_type, self.place.resource.kind)
 
 
 class Server:
@@ -95,6 +63,7 @@ class Server:
         self._shaper = Shaper(Tables(crd, api.clock))
         self._openapi = OpenApi(api.registry, crd)
         authorizer = Authorizer(api.store)
+        self.webhooks = Webhooks(api.store, api.registry)
         self._gate = Gate(authentication, authorizer)
         self._reviews = Reviews(tokens, authorizer)
         escalation = Escalation(authorizer)
@@ -135,7 +104,7 @@ class Server:
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
         self._gate.authorize(user, action_of(verb, where))
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
-        asked = Asked(request, where, user, verb, form)
+        asked = Asked(request, where, user, verb, form, self.webhooks.session())
         await self.faults.strike(asked.facts())
         return await self._serve(asked)
 
@@ -192,8 +161,11 @@ class Server:
             case "create":
                 return await self._create(asked)
             case "update":
-                write = asked.write()
-                return self._object(asked, 200, self.api.update(asked.target, await asked.body(), write), write)
+                write, body = asked.write(), await asked.body()
+                run = self.webhooks.run(
+                    asked.admission, lambda: self.api.update(asked.target, asked.again(body), write)
+                )
+                return self._object(asked, 200, await run, write.warnings)
             case "patch":
                 return await self._patch(asked)
             case "delete":
@@ -250,7 +222,10 @@ class Server:
         namespace = asked.place.namespace
         if resource.namespaced and namespace is None:
             raise ApiError.method_not_allowed()
-        return self._object(asked, 201, self.api.create(resource, namespace or "", body, write), write)
+        run = self.webhooks.run(
+            asked.admission, lambda: self.api.create(resource, namespace or "", asked.again(body), write)
+        )
+        return self._object(asked, 201, await run, write.warnings)
 
     async def _review(self, asked: Asked, body: Any) -> web.Response:
         resource = asked.place.resource
@@ -258,6 +233,7 @@ class Server:
             pods = self.api.registry.named("pods")
             assert pods is not None
             target = Target(pods, asked.place.namespace or "", body["metadata"]["name"])
+            body = await self._admitted(asked, "CREATE", body)
             return encoded(201, subresources.bind(self.api, target, body, asked.write()), asked.form)
         return encoded(
             201,
@@ -271,8 +247,10 @@ class Server:
             raise patching.missing_manager()
         body = await asked.request.read()
         force = is_true(asked.query.get("force"))
-        code, answer = patching.patch(self.api, asked.target, body, content_type, write, force=force)
-        return self._object(asked, code, answer, write)
+        run = self.webhooks.run(
+            asked.admission, lambda: patching.patch(self.api, asked.target, body, content_type, write, force=force)
+        )
+        return self._object(asked, *await run, write.warnings)
 
     async def _delete_options(self, asked: Asked) -> Obj:
         raw = await asked.request.read()
@@ -289,12 +267,11 @@ class Server:
 
     async def _delete(self, asked: Asked) -> web.Response:
         options = options_of(await self._delete_options(asked))
-        deleted = delete(self.api, asked.target, options)
-        return (
-            self._object(asked, 200, deleted.object)
-            if self._answers_object(asked, deleted)
-            else self._gone(asked, deleted)
-        )
+        options = replace(options, user=asked.user, admission=asked.admission)
+        deleted = await self.webhooks.run(asked.admission, lambda: delete(self.api, asked.target, options))
+        if self._answers_object(asked, deleted):
+            return self._object(asked, 200, deleted.object, asked.warnings)
+        return self._gone(asked, deleted)
 
     def _answers_object(self, asked: Asked, deleted: Deleted) -> bool:
         return not deleted.gone or asked.place.resource.key in _ANSWERS_OBJECT
@@ -315,9 +292,29 @@ class Server:
     async def _delete_collection(self, asked: Asked) -> web.Response:
         resource, namespace = asked.place.resource, asked.place.namespace
         options = options_of(await self._delete_options(asked))
-        objects = delete_collection(self.api, resource, namespace, self._selector(asked), options)
+        if asked.admission is None:
+            objects = delete_collection(self.api, resource, namespace, self._selector(asked), options)
+        else:
+            objects = await self._delete_each(asked, replace(options, user=asked.user, is_collection=True))
         metadata = {"resourceVersion": str(self.api.store.revision)}
         return encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
+
+    async def _delete_each(self, asked: Asked, options: DeleteOptions) -> list[Obj]:
+        """A collection whose objects are each asked about."""
+        found = self.api.list(asked.place.resource, asked.place.namespace, self._selector(asked))
+        for obj in found:
+            metadata, session = obj["metadata"], self.webhooks.session()
+            target = Target(asked.place.resource, metadata.get("namespace", ""), metadata["name"])
+            chosen = replace(options, admission=session)
+            await self.webhooks.run(session, lambda at=target, how=chosen: delete_if_there(self.api, at, how))  # type: ignore[misc]
+        return found
+
+    async def _admitted(self, asked: Asked, operation: str, obj: Obj) -> Obj:
+        session = asked.admission
+        if session is None:
+            return obj
+        told = asked.told(operation, obj)
+        return await self.webhooks.run(session, lambda: session.admit(told)) or obj
 
     async def _serve_subresource(self, asked: Asked) -> web.StreamResponse:
         sub = asked.place.resource.subresource(asked.place.subresource)
@@ -335,17 +332,23 @@ class Server:
             case "scale", "get":
                 return self._object(asked, 200, scale.read(self.api, target))
             case "scale", "update":
-                write = asked.write()
-                return self._object(asked, 200, scale.write(self.api, target, await asked.body(), write))
+                write, body = asked.write(), await asked.body()
+                run = self.webhooks.run(
+                    asked.admission, lambda: scale.write(self.api, target, asked.again(body), write)
+                )
+                return self._object(asked, 200, await run, write.warnings)
             case "scale", _:
                 return await self._patch(asked)
             case "token", _:
                 is_dry = asked.write().dry_run
-                answer = request_token(self.api, self._tokens, target, await asked.body(), dry_run=is_dry)
+                body = await self._admitted(asked, "CREATE", await asked.body())
+                answer = request_token(self.api, self._tokens, target, body, dry_run=is_dry)
             case "binding", _:
-                answer = subresources.bind(self.api, target, await asked.body(), asked.write())
+                body = await self._admitted(asked, "CREATE", await asked.body())
+                answer = subresources.bind(self.api, target, body, asked.write())
             case "eviction", _:
-                answer = subresources.evict(self.api, target, await asked.body())
+                body = await self._admitted(asked, "CREATE", await asked.body())
+                answer = subresources.evict(self.api, target, body)
             case _:
                 return self._object(asked, 200, subresources.finalize(self.api, target, await asked.body()))
         return encoded(201, answer, Form())
@@ -355,14 +358,13 @@ class Server:
         from devplane.streaming.server import stream
 
         self._gate.authorize(asked.user, action_of("create", asked.place))
+        await self._admitted(asked, "CONNECT", asked.connection())
         return await stream(self.kubelet, self.api.get(asked.target), asked.place.subresource, asked.request)
 
-    def _object(self, asked: Asked, code: int, obj: Obj, write: Write | None = None) -> web.Response:
+    def _object(self, asked: Asked, code: int, obj: Obj, warnings: Iterable[str] = ()) -> web.Response:
         shaped = obj if obj.get("kind") == "Scale" else self._shaper.one(asked.place.resource, obj, asked.form)
         response = encoded(code, shaped, asked.form)
-        for warning in write.warnings if write else ():
-            text = warning.replace("\\", "\\\\").replace('"', '\\"')
-            response.headers.add("Warning", f'299 - "{text}"')
+        warn(response, warnings)
         return response
 
 

@@ -56,14 +56,13 @@ class Strategies:
 
     def prepare(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
         schema.prepare(new, old)
-        if old is None:
-            self._admit(resource, new)
         if resource.key == "services":
             self._prepare_service(new, old)
         elif resource.key == _CRDS:
             complete_definition(new, old)
 
-    def _admit(self, resource: Resource, new: Obj) -> None:
+    def admit(self, resource: Resource, new: Obj) -> None:
+        """What Kubernetes' own admission plugins make of a new object; again, after webhooks changed it."""
         if resource.key == "pods":
             admit_pod(new, self._store.get)
         elif resource.key == "persistentvolumeclaims":

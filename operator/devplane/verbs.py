@@ -14,13 +14,15 @@ from typing import Any
 
 from devplane import metadata as meta
 from devplane.conversion import to_storage, to_version
-from devplane.errors import ApiError, Cause
+from devplane.errors import ApiError, Cause, cannot_handle, wrong_kind
 from devplane.resources import Registry, Resource
 from devplane.schemas import Schema, Schemas
 from devplane.selectors import Selector
 from devplane.store import Store, copied
 from devplane.strategies import Strategies
 from devplane.tokens import User
+from devplane.webhooks.attributes import Admission
+from devplane.webhooks.writes import admitted, attributes
 
 Obj = dict[str, Any]
 
@@ -42,6 +44,7 @@ class Write:
     subresource: str = ""
     warnings: list[str] = field(default_factory=list)
     user: User = SERVER
+    admission: Admission | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,17 +114,22 @@ class Api:
         new = self.decoded(resource, body, schema, write)
         self._place(resource, namespace, new)
         self.check_namespace(resource, namespace, new["metadata"].get("name", ""))
-        self._identify(resource, new)
+        self._forget_identity(new)
         self._forget_status(resource, new)
         schema.default(new)
         self.track(None, new, schema, write)
         return self.insert(resource, new, schema, write)
 
     def insert(self, resource: Resource, new: Obj, schema: Schema, write: Write) -> Obj:
-        """The end of a create, shared with apply: prepare, validate, store."""
+        """The end of a create, shared with apply: admit, identify, prepare, validate, store."""
+        new = admitted(self, resource, new, None, write)
+        self._identify(resource, new)
         self.guard(resource, new, None, write)
         self.strategies.prepare(resource, new, None, schema)
         self.validate(resource, new, None, schema)
+        if write.admission is not None:
+            new = write.admission.keep("complete", new)
+            write.admission.validate(attributes(resource, new, None, write))
         self.strategies.check_quotas(resource, new)
         space, name = new["metadata"].get("namespace", ""), new["metadata"]["name"]
         if self.store.get(resource.key, space, name) is not None:
@@ -181,14 +189,18 @@ class Api:
             cause = Cause("NamespaceTerminating", f"namespace {namespace} is being terminated", "metadata.namespace")
             raise ApiError.forbidden(resource.name, name, why, [cause])
 
-    def _identify(self, resource: Resource, new: Obj) -> None:
-        """Metadata that the server alone writes on a new object."""
+    def _forget_identity(self, new: Obj) -> None:
+        """Metadata that the server alone writes is not taken from a client."""
         metadata = new["metadata"]
-        for key in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields"):
+        for key in FOREIGN:
             metadata.pop(key, None)
         if metadata.pop("resourceVersion", ""):
             message = "resourceVersion should not be set on objects to be created"
             raise ApiError(500, "", message)
+
+    def _identify(self, resource: Resource, new: Obj) -> None:
+        """Name, uid and time of a new object."""
+        metadata = new["metadata"]
         if not metadata.get("name"):
             metadata.pop("name", None)
             if not metadata.get("generateName"):
@@ -222,7 +234,7 @@ class Api:
         self._place(resource, namespace, new)
         self.check_namespace(resource, namespace, new["metadata"]["name"])
         owned = new["metadata"].get("managedFields")
-        self._identify(resource, new)
+        self._forget_identity(new)
         if owned:
             new["metadata"]["managedFields"] = owned
         self._forget_status(resource, new)
@@ -232,8 +244,8 @@ class Api:
     def replace_applied(self, target: Target, live: Obj, new: Obj, write: Write) -> Obj:
         """An apply that changes an object; ownership is recorded already."""
         schema = self.schemas.of(target.resource)
-        self._keep_identity(live, new)
-        new = self._isolated(target.resource, live, new, write)
+        self.keep_identity(live, new)
+        new = self.isolated(target.resource, live, new, write)
         schema.default(new)
         return self.finish(target, live, new, write)
 
@@ -263,8 +275,8 @@ class Api:
         """The end of every change: `new` is decoded; conflicts, isolation, defaults, ownership, validation, storage."""
         resource, schema = target.resource, self.schemas.of(target.resource)
         self._check_unchanged(target, old, new)
-        self._keep_identity(old, new)
-        new = self._isolated(resource, old, new, write)
+        self.keep_identity(old, new)
+        new = self.isolated(resource, old, new, write)
         schema.default(new)
         self.track(old, new, schema, write)
         return self.finish(target, old, new, write)
@@ -272,11 +284,14 @@ class Api:
     def finish(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:
         """Prepare, validate and store a change whose ownership is recorded."""
         resource, schema = target.resource, self.schemas.of(target.resource)
+        new = admitted(self, resource, new, old, write)
         self.guard(resource, new, old, write)
         if not write.subresource:
             self.strategies.prepare(resource, new, old, schema)
             self._count_generation(resource, old, new)
         self.validate(resource, new, old, schema)
+        if write.admission is not None:
+            write.admission.validate(attributes(resource, new, old, write))
         if same(old, new):
             return old
         if write.dry_run:
@@ -307,7 +322,7 @@ class Api:
             why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {had}"
             raise ApiError.conflict(target.resource.name, target.name, why)
 
-    def _keep_identity(self, old: Obj, new: Obj) -> None:
+    def keep_identity(self, old: Obj, new: Obj) -> None:
         """What a client can not change is as it was, whether the client sent it or not."""
         now, before = new["metadata"], old["metadata"]
         for key in SERVER_OWNED:
@@ -318,7 +333,7 @@ class Api:
         if "managedFields" not in now and "managedFields" in before:
             now["managedFields"] = before["managedFields"]
 
-    def _isolated(self, resource: Resource, old: Obj, new: Obj, write: Write) -> Obj:
+    def isolated(self, resource: Resource, old: Obj, new: Obj, write: Write) -> Obj:
         if not resource.has_status:
             return new
         if write.subresource == "status":
@@ -347,25 +362,15 @@ class Api:
         return self.replace(target, old, new, write)
 
 
+FOREIGN = (
+    "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields", "uid",
+    "creationTimestamp",
+)  # fmt: skip
 SERVER_OWNED = (
     "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion",
     "generateName", "selfLink",
 )  # fmt: skip
 NAMESPACE_MISMATCH = "the namespace of the provided object does not match the namespace sent on the request"
-
-
-def cannot_handle(resource: Resource, why: str) -> str:
-    return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
-
-
-def wrong_kind(resource: Resource, api_version: str, kind: str) -> str:
-    version = api_version.rpartition("/")[2]
-    if resource.crd or resource.group:
-        wanted = f"expected {resource.api_version}, Kind={resource.kind}"
-        got = f"{wanted}, got {api_version}, Kind={kind}"
-        return f"the object provided is unrecognized (must be of type {resource.kind}): {got}"
-    why = f"converting ({version}.{kind}) to (core.{resource.kind}): unknown conversion"
-    return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
 
 
 def renamed(new: Obj) -> Cause:

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from devplane.client import Client
     from devplane.context import Context
+    from devplane.webhooks.admission import Webhooks
 
 
-def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
-    """All controllers as tasks; cancel them to stop."""
+def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> list[asyncio.Task[None]]:
+    """All controllers as tasks; cancel them to stop. `webhooks` are asked about what they write."""
     from devplane.controllers.deployment import DeploymentController
     from devplane.controllers.disruption import DisruptionController
     from devplane.controllers.endpointslice import EndpointSliceController
@@ -26,7 +27,8 @@ def start(client: Client, ctx: Context) -> list[asyncio.Task[None]]:
     from devplane.controllers.scheduler import Scheduler
     from devplane.controllers.volumes import VolumeController
 
-    manager = client.named("kube-controller-manager")
+    name = "kube-controller-manager"
+    manager = client.named(name) if webhooks is None else client.admitted(name, webhooks)
     controllers: list[Controller | NodeKeeper] = [
         NodeKeeper(client.named("kubelet"), ctx),
         JobController(manager).controller(),

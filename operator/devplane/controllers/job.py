@@ -10,7 +10,7 @@ from devplane.controllers.job_plan import Plan, plan
 from devplane.controllers.job_pods import NewPod
 from devplane.controllers.job_seen import FINALIZER, INDEX_FAILURES
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
-from devplane.errors import ApiError
+from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (
     Obj,
     controller_of,
@@ -108,6 +108,8 @@ class JobController:
     def _create(self, job: Obj, new: NewPod) -> None:
         try:
             made = self._client.create("pods", namespace_of(job), new_pod(job, new))
+        except AdmissionPendingError:
+            raise
         except ApiError as error:
             self._client.event(job, "Warning", "FailedCreate", f"Error creating: {error}", COMPONENT)
             raise

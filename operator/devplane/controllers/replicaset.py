@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
-from devplane.errors import ApiError
+from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (
     Obj,
     controller_reference,
@@ -114,6 +114,8 @@ class ReplicaSetController:
         pod = pod_from_template(replica_set["spec"]["template"], owner, f"{name_of(replica_set)}-", ())
         try:
             made = self._client.create("pods", namespace_of(replica_set), pod)
+        except AdmissionPendingError:
+            raise
         except ApiError as error:
             self._event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}")
             raise

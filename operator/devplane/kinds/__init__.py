@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devplane.kinds import cluster, discovery, jobs, metadata, pods, services, storage, workloads
+from devplane.kinds import cluster, discovery, jobs, metadata, pods, services, storage, webhooks, workloads
 
 DEFAULTS = {
     ("v1", "Pod"): pods.default,
@@ -25,6 +25,8 @@ DEFAULTS = {
     ("storage.k8s.io/v1", "StorageClass"): storage.default_class,
     ("scheduling.k8s.io/v1", "PriorityClass"): cluster.default_priority,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.default_crd,
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): webhooks.default_validating,
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"): webhooks.default_mutating,
     ("networking.k8s.io/v1", "NetworkPolicy"): discovery.default_network_policy,
     ("autoscaling/v2", "HorizontalPodAutoscaler"): workloads.default_autoscaler,
 }
@@ -55,6 +57,8 @@ VALIDATES = {
     ("rbac.authorization.k8s.io/v1", "ClusterRole"): cluster.validate_role,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): cluster.validate_binding,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): cluster.validate_binding,
+    ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): webhooks.validate,
+    ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"): webhooks.validate,
     ("policy/v1", "PodDisruptionBudget"): workloads.validate_budget,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.validate_definition,
 }

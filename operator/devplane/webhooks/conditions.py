@@ -1,0 +1,80 @@
+"""CEL expressions of match conditions and policies: compiled once, asked of an operation. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from devplane.cel_library import FUNCTIONS
+from devplane.webhooks.attributes import Attributes
+from devplane.webhooks.reviews import group_version_kind, group_version_resource
+
+if TYPE_CHECKING:
+    from cel import Program
+
+Obj = dict[str, Any]
+
+FAILURES = (ValueError, TypeError, RuntimeError, KeyError, IndexError, OverflowError)
+
+
+class ConditionError(Exception):
+    """An expression could not be evaluated; the message is the server's."""
+
+
+@cache
+def compiled(expression: str) -> Program:
+    """ValueError where it does not parse."""
+    import cel
+
+    return cel.compile(expression)
+
+
+def evaluated(expression: str, variables: Mapping[str, Any]) -> Any:
+    """Raises ConditionError where the expression has no value."""
+    from cel import Context
+
+    try:
+        return compiled(expression).execute(Context(variables=dict(variables), functions=FUNCTIONS))
+    except FAILURES as failure:
+        why = f"no such key: {failure.args[0]}" if isinstance(failure, KeyError) else str(failure)
+        raise ConditionError(f"expression '{expression}' resulted in error: {why}") from failure
+
+
+def all_hold(expressions: Iterable[str], variables: Mapping[str, Any]) -> bool:
+    """False as soon as one is false; raises ConditionError where none is false and one has no value."""
+    errors = []
+    for expression in expressions:
+        try:
+            if evaluated(expression, variables) is not True:
+                return False
+        except ConditionError as error:
+            errors.append(str(error))
+    if errors:
+        raise ConditionError(errors[0] if len(errors) == 1 else f"[{', '.join(errors)}]")
+    return True
+
+
+def variables(attributes: Attributes) -> Obj:
+    """What expressions may read: the object, the old one, and the request."""
+    return {"object": attributes.object, "oldObject": attributes.old, "request": request(attributes)}
+
+
+def request(attributes: Attributes) -> Obj:
+    """The request as in an AdmissionReview, without objects."""
+    kind = group_version_kind(attributes.resource, attributes.subresource)
+    resource = group_version_resource(attributes.resource)
+    return {
+        "kind": kind,
+        "resource": resource,
+        "subResource": attributes.subresource,
+        "requestKind": kind,
+        "requestResource": resource,
+        "requestSubResource": attributes.subresource,
+        "name": attributes.name,
+        "namespace": attributes.namespace,
+        "operation": attributes.operation,
+        "userInfo": {"username": "", "uid": "", "groups": [], "extra": {}, **attributes.user.info()},
+        "dryRun": attributes.dry_run,
+        "options": attributes.options,
+    }

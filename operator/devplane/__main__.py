@@ -28,6 +28,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
     serve.add_argument(
         "--shutdown-seconds", type=float, default=25, help="how long pods have to end on SIGTERM (default: 25)"
     )
+    serve.add_argument("--cgroup", type=Path, help="the control group below which those with a memory limit are made")
     serve.add_argument("--api-only", action="store_true", help="no controllers and no kubelet")
     serve.add_argument("--log-level", default="warning", choices=("debug", "info", "warning", "error"))
     node = commands.add_parser("node", help="let a node of a running control plane fail, or return")
@@ -53,6 +54,7 @@ async def _serve(arguments: argparse.Namespace) -> None:
         nodes=arguments.nodes,
         gpus=arguments.gpus,
         shutdown_seconds=arguments.shutdown_seconds,
+        cgroup=arguments.cgroup,
     )
     plane = Devplane(options)
     stopping = asyncio.Event()

@@ -68,7 +68,7 @@ def _image(where: str, entry: Mapping[str, Any]) -> Image:
 class Context:
     """`server_url` and `ca_pem` are what a pod needs to reach the API; `tokens` mints its service account's tokens.
 
-    CPU, memory and GPUs are what each of the nodes declares.
+    CPU, memory and GPUs are what each of the nodes declares. `cgroup` is where control groups are made, if not here.
     """
 
     data_dir: Path
@@ -80,3 +80,4 @@ class Context:
     cpu: str = "4"
     memory: str = "8Gi"
     gpus: int = 0
+    cgroup: Path | None = None

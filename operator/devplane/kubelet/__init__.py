@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from devplane.errors import ApiError
+from devplane.kubelet import cgroups
 from devplane.kubelet import logs as stored
 from devplane.kubelet.addresses import Addresses
 from devplane.kubelet.execution import Conversation, Wanted
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("devplane.kubelet")
 
+NO_GROUPS = "memory limits are kept by looking ten times a second, not by control groups: %s"
+
 
 class Kubelet:
     """`start` returns at once; `stop` lets pods end in order, in the time it is given, and then ends all processes."""
@@ -61,10 +64,26 @@ class Kubelet:
         self._session = aiohttp.ClientSession()
         self._network.start()
         self._node = Node(
-            self._client, self._context, self._session, HOST_IP, allocatable(self._context), self._network.hosts
+            self._client,
+            self._context,
+            self._session,
+            HOST_IP,
+            allocatable(self._context),
+            self._network.hosts,
+            self._groups(),
         )
         self._sweep({uid_of(pod) for pod in known})
         self._watching = asyncio.create_task(self._watch(), name="kubelet")
+
+    def _groups(self) -> cgroups.Groups | None:
+        given = self._context.cgroup
+        if given is not None:
+            return cgroups.named(given)
+        try:
+            return cgroups.own()
+        except cgroups.NoGroupsError as why:
+            log.info(NO_GROUPS, why)
+            return None
 
     async def stop(self, seconds: float = 0) -> None:
         if self._watching is not None:

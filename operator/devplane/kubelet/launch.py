@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from devplane.kubelet import environment, execution, images, probes
+from devplane.kubelet.cgroups import Group, Groups
 from devplane.kubelet.container import ImageError, termination_log
 from devplane.kubelet.environment import PodFacts, Sources
 from devplane.kubelet.hosts import HostsFiles
@@ -40,6 +41,7 @@ class Node:
     host_ip: str
     allocatable: Mapping[str, str]
     hosts: HostsFiles | None = None
+    groups: Groups | None = None
 
     def pod_directory(self, uid: str) -> Path:
         return self.context.data_dir / "pods" / uid
@@ -86,7 +88,17 @@ class Launch:
         limit = int(quantity(memory)) if memory else None
         place = self._working_directory(container, rewrite)
         name, has_stdin, has_tty = hostname(self._facts().pod), container.get("stdin"), container.get("tty")
-        return Command(argv, env, place, file, limit, self._hosts(), name, bool(has_stdin), bool(has_tty))
+        group = self._group(container, attempt, limit)
+        return Command(argv, env, place, file, limit, self._hosts(), name, bool(has_stdin), bool(has_tty), group)
+
+    def _group(self, container: Obj, attempt: int, limit: int | None) -> Group | None:
+        groups = self._node.groups
+        if groups is None or not limit:
+            return None
+        try:
+            return groups.make(f"{uid_of(self._facts().pod)}-{container['name']}-{attempt}", limit)
+        except OSError as error:
+            raise environment.ConfigError(f"control group for a memory limit of {limit} bytes: {error}") from error
 
     def rewritten(self, container: Obj, command: Command, argv: Sequence[str]) -> tuple[str, ...]:
         """A further command of a container with the local paths of its mounts."""

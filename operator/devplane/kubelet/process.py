@@ -14,8 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devplane.kubelet.cgroups import Group
+
 LAST_WAIT = 5.0
-SHIM = Path(__file__).with_name("shim.py")
+SHIM = Path(__file__).with_name("shim") / "__main__.py"
 KILLED = 128 + signal.SIGKILL
 
 
@@ -25,7 +27,8 @@ class StartError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Everything a container's first process is started with; `memory` is its limit in bytes.
+    """Everything a container's first process is started with; `memory` is its limit in bytes, kept by `group` or, by
+    and by, by the shim.
 
     `hosts` is the file to see as /etc/hosts, together with the host name; None leaves both as the machine has them.
     """
@@ -39,6 +42,7 @@ class Command:
     hostname: str = ""
     stdin: bool = False
     tty: bool = False
+    group: Group | None = None
 
     def line(self) -> bytes:
         spec = {
@@ -46,7 +50,8 @@ class Command:
             "env": dict(self.env),
             "cwd": str(self.cwd),
             "log": str(self.log),
-            "memory": self.memory,
+            "memory": None if self.group else self.memory,
+            "cgroup": str(self.group.directory) if self.group else "",
             "hosts": str(self.hosts) if self.hosts else "",
             "hostname": self.hostname,
             "stdin": self.stdin,
@@ -75,9 +80,10 @@ class ContainerProcess:
     `stdin` is where to write what the first process reads, `terminal` the other side of its terminal; -1 without.
     """
 
-    def __init__(self, shim: asyncio.subprocess.Process, control: socket.socket) -> None:
+    def __init__(self, shim: asyncio.subprocess.Process, control: socket.socket, group: Group | None) -> None:
         self._shim = shim
         self._control = control
+        self._group = group
         self._identities = itertools.count(1)
         self._further: dict[int, _Further] = {}
         self._exit: asyncio.Future[Exit] = asyncio.get_running_loop().create_future()
@@ -97,7 +103,7 @@ class ContainerProcess:
         )
         theirs.close()
         ours.setblocking(False)
-        process = cls(shim, ours)
+        process = cls(shim, ours, command.group)
         process._give_input(command)
         await asyncio.get_running_loop().sock_sendall(ours, command.line())
         await process._begin()
@@ -154,6 +160,8 @@ class ContainerProcess:
         """Its exit: codes as a shell counts them, 128 and more for signals."""
         ended = await asyncio.shield(self._exit)
         await self._shim.wait()
+        if self._group is not None and self._group.has_killed():
+            return Exit(ended.code, out_of_memory=True)
         return ended
 
     async def execute(self, argv: Sequence[str], files: tuple[int, ...]) -> int:
@@ -210,6 +218,8 @@ class ContainerProcess:
         if self.terminal >= 0:
             os.close(self.terminal)
             self.terminal = -1
+        if self._group is not None:
+            self._group.remove()
 
     def _send(self, order: bytes, files: tuple[int, ...] = ()) -> None:
         """Files travel with an empty line ahead of the order that takes them."""

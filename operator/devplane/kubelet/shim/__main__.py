@@ -1,4 +1,4 @@
-"""The parent of one container's processes, run as its own small program: ``python -I -S shim.py``.
+"""The parent of one container's processes, run as its own small program: ``python -I -S shim/__main__.py``.
 
 stdin is a socket. It brings one line of JSON (argv, env, cwd, log, memory, cgroup, hosts, hostname, stdin, tty), then
 orders: ``term``, ``leave``, ``kill``; ``exec {"id", "argv", "tty"}`` for a further process of the container, ``end ID``
@@ -9,13 +9,9 @@ the format of container runtimes (time, stream, F or P, text) and, like a PID na
 process. Standard library only, and no import that costs more than a few milliseconds.
 """
 
-# ruff: noqa: PTH123, PTH208 - pathlib costs more to import than all of this
-
 from __future__ import annotations
 
-import _socket  # the half of `socket` that costs nothing to import
 import contextlib
-import errno
 import json
 import os
 import selectors
@@ -23,176 +19,13 @@ import signal
 import sys
 import time
 
-LINE_LIMIT = 16 * 1024
+sys.path.insert(0, os.path.dirname(__file__))  # noqa: PTH120
+
+import system  # type: ignore[import-not-found]
+from lines import Log, Orders  # type: ignore[import-not-found]
+
 MEMORY_PERIOD = 0.1
 LAST_WORDS = 1.0
-
-
-class Log:
-    """Lines of one stream with their times; a line without its end is marked P when it is cut or the stream ends."""
-
-    def __init__(self, file: int, stream: str) -> None:
-        self._file = file
-        self.stream = stream
-        self._rest = b""
-
-    def feed(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            self._write(line, "F")
-        while len(self._rest) >= LINE_LIMIT:
-            self._write(self._rest[:LINE_LIMIT], "P")
-            self._rest = self._rest[LINE_LIMIT:]
-
-    def end(self) -> None:
-        if self._rest:
-            self._write(self._rest, "P")
-            self._rest = b""
-
-    def _write(self, line: bytes, tag: str) -> None:
-        whole, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-        when = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole))
-        os.write(self._file, f"{when}.{nanoseconds:09d}Z {self.stream} {tag} ".encode() + line + b"\n")
-
-
-def adopt_orphans() -> None:
-    """Descendants whose parent ends become ours, so that they can be found and ended (Linux only)."""
-    with contextlib.suppress(Exception):
-        import ctypes
-
-        pr_set_child_subreaper = 36
-        ctypes.CDLL(None).prctl(pr_set_child_subreaper, 1, 0, 0, 0)
-
-
-def descendants() -> list[int]:
-    """Every living process below this one."""
-    children: dict[int, list[int]] = {}
-    with contextlib.suppress(OSError):
-        for name in os.listdir("/proc"):
-            if name.isdigit():
-                with contextlib.suppress(OSError), open(f"/proc/{name}/stat", "rb") as file:
-                    children.setdefault(int(file.read().rpartition(b")")[2].split()[1]), []).append(int(name))
-    found: list[int] = []
-    waiting = [os.getpid()]
-    while waiting:
-        below = children.get(waiting.pop(), [])
-        found += below
-        waiting += below
-    return found
-
-
-def memory_of(pids: list[int]) -> int:
-    """Bytes of memory that could not be reclaimed; pages shared after a fork are counted once where that matters."""
-    return sum(_status_bytes(pid, (b"RssAnon:", b"RssShmem:"), "status") for pid in pids)
-
-
-def shared_memory_of(pids: list[int]) -> int:
-    return sum(_status_bytes(pid, (b"Pss_Anon:", b"Pss_Shmem:"), "smaps_rollup") for pid in pids)
-
-
-def _status_bytes(pid: int, fields: tuple[bytes, ...], file_name: str) -> int:
-    try:
-        with open(f"/proc/{pid}/{file_name}", "rb") as file:
-            lines = file.read().splitlines()
-    except OSError:
-        return 0
-    return sum(int(line.split()[1]) * 1024 for line in lines if line.startswith(fields))
-
-
-def handles_sigterm(pid: int) -> bool:
-    """The first process of a container gets only the signals it has a handler for; the kernel ignores the others."""
-    try:
-        with open(f"/proc/{pid}/status") as file:
-            caught = next(line for line in file if line.startswith("SigCgt:"))
-    except (OSError, StopIteration):
-        return True
-    return bool(int(caught.split()[1], 16) & 1 << (signal.SIGTERM - 1))
-
-
-def refusal(argv: list[str], error: OSError) -> str:
-    """Why a command could not start, in the container runtime's words."""
-    command = argv[0]
-    if error.errno == errno.ENOENT and "/" not in command:
-        return f'exec: "{command}": executable file not found in $PATH'
-    if error.errno == errno.ENOENT:
-        return f'exec: "{command}": stat {command}: no such file or directory'
-    return f'exec: "{command}": {os.strerror(error.errno or 0).lower()}'
-
-
-def enter_namespaces(hosts: str, hostname: str) -> None:
-    """Give this process an /etc/hosts and a host name of its own; without root, in a user namespace."""
-    import ctypes
-
-    clone_newns, clone_newuts, clone_newuser = 0x20000, 0x4000000, 0x10000000
-    ms_bind, ms_recursive, ms_slave = 0x1000, 0x4000, 0x80000
-    libc = ctypes.CDLL(None, use_errno=True)
-
-    def check(answer: int, what: str) -> None:
-        if answer:
-            number = ctypes.get_errno()
-            raise OSError(number, f"{what}: {os.strerror(number)}")
-
-    user, group = os.getuid(), os.getgid()
-    check(libc.unshare(clone_newns | clone_newuts | (clone_newuser if user else 0)), "unshare")
-    if user:
-        for name, text in (("setgroups", "deny"), ("uid_map", f"{user} {user} 1"), ("gid_map", f"{group} {group} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
-    check(libc.mount(None, b"/", None, ms_recursive | ms_slave, None), "make mounts private")
-    check(libc.mount(hosts.encode(), b"/etc/hosts", None, ms_bind, None), "mount /etc/hosts")
-    check(libc.sethostname(hostname.encode(), len(hostname.encode())), "set the host name")
-
-
-def join_namespaces(pid: int) -> None:
-    """See what `pid` sees, which has called `enter_namespaces`."""
-    import ctypes
-
-    libc = ctypes.CDLL(None, use_errno=True)
-    for kind in ("user", "mnt", "uts") if os.getuid() else ("mnt", "uts"):
-        handle = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC)
-        if libc.setns(handle, 0):
-            number = ctypes.get_errno()
-            raise OSError(number, f"setns: {os.strerror(number)}")
-
-
-def take_terminal(files: list[int]) -> None:
-    """The new session's own terminal; one file is a terminal, three are none."""
-    if len(files) == 1:
-        import fcntl
-        import termios
-
-        fcntl.ioctl(files[0], termios.TIOCSCTTY, 0)
-
-
-class Orders:
-    """Lines from the kubelet, and the open files that came with them, in order."""
-
-    def __init__(self) -> None:
-        self._socket = _socket.socket(fileno=os.dup(0))
-        self._rest = b""
-        self._files: list[int] = []
-
-    def receive(self) -> list[bytes] | None:
-        """The lines that are complete; None at the end."""
-        data, ancillary, _, _ = self._socket.recvmsg(65536, 256)
-        for _, _, packed in ancillary:
-            self._files += memoryview(packed[: len(packed) // 4 * 4]).cast("i").tolist()
-        for file in self._files:
-            os.set_inheritable(file, False)
-        if not data:
-            return None
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return lines
-
-    def first(self) -> bytes:
-        while (lines := self.receive()) is not None:
-            if found := [line for line in lines if line]:
-                return found[0]
-        return b""
-
-    def take(self, count: int) -> list[int]:
-        taken, self._files = self._files[:count], self._files[count:]
-        return taken
 
 
 class Shim:
@@ -243,10 +76,10 @@ class Shim:
         return [str(word) for word in asked["argv"]]  # type: ignore[attr-defined]
 
     def _enter(self) -> None:
-        enter_namespaces(str(self._spec["hosts"]), str(self._spec["hostname"]))
+        system.enter_namespaces(str(self._spec["hosts"]), str(self._spec["hostname"]))
 
     def _join(self) -> None:
-        join_namespaces(self._main)
+        system.join_namespaces(self._main)
 
     def _fork(self, argv: list[str], files: list[int], enter: object) -> tuple[int, str | None]:
         """A new process that owns `files`; why it could not start."""
@@ -275,7 +108,9 @@ class Shim:
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             os.setsid()
-            take_terminal(files)
+            if self._spec.get("cgroup"):
+                system.join_cgroup(str(self._spec["cgroup"]))
+            system.take_terminal(files)
             for target in range(3):
                 os.dup2(files[target % len(files)], target)
             if callable(enter):
@@ -286,7 +121,7 @@ class Shim:
                 env.setdefault("TERM", "xterm")
             os.execvpe(argv[0], argv, env)  # noqa: S606
         except OSError as error:
-            os.write(failed, refusal(argv, error).encode())
+            os.write(failed, system.refusal(argv, error).encode())
         finally:
             os._exit(128)
 
@@ -353,7 +188,7 @@ class Shim:
                     self._ask_to_end(must_hear=order == b"leave")
 
     def _ask_to_end(self, *, must_hear: bool) -> None:
-        if handles_sigterm(self._main):
+        if system.handles_sigterm(self._main):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._main, signal.SIGTERM)
         elif must_hear:
@@ -389,22 +224,22 @@ class Shim:
                 say({"exec": self._further.pop(pid), "exited": code})
 
     def _kill_all(self) -> None:
-        for pid in descendants() or [self._main]:
+        for pid in system.descendants() or [self._main]:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.kill(pid, signal.SIGKILL)
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._main, signal.SIGKILL)
 
     def _watch_memory(self, limit: int) -> None:
-        pids = descendants()
-        if memory_of(pids) > limit and shared_memory_of(pids) > limit:
+        pids = system.descendants()
+        if system.memory_of(pids) > limit and system.shared_memory_of(pids) > limit:
             self._over_memory = True
             self._kill_all()
 
     def _end(self) -> None:
         """Nothing outlives the first process; what was written before is still logged."""
         deadline = time.monotonic() + LAST_WORDS
-        while time.monotonic() < deadline and (descendants() or self._streams):
+        while time.monotonic() < deadline and (system.descendants() or self._streams):
             self._kill_all()
             self._reap()
             self._turn(0.01)
@@ -418,7 +253,7 @@ def say(message: dict[str, object]) -> None:
 def probe() -> None:
     """Whether `enter_namespaces` works here; says why not and exits 1."""
     try:
-        enter_namespaces("/etc/hosts", "probe")
+        system.enter_namespaces("/etc/hosts", "probe")
     except OSError as error:
         os.write(1, f"{error.strerror or error}\n".encode())
         os._exit(1)
@@ -427,7 +262,7 @@ def probe() -> None:
 def main() -> None:
     orders = Orders()
     if line := orders.first():
-        adopt_orphans()
+        system.adopt_orphans()
         Shim(json.loads(line), orders).run()
 
 

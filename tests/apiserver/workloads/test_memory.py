@@ -1,0 +1,61 @@
+"""Memory limits: a container beyond its own is killed, with and without control groups.
+
+https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/#exceed-a-container-s-memory-limit
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from tests.apiserver.workloads.conftest import Obj, World, pod, started
+
+from devplane.kubelet import cgroups
+
+HUNGRY = "x = []\nwhile True: x.append(b'x' * 4_000_000)"
+LIMIT = {"resources": {"limits": {"memory": "100Mi"}}}
+
+
+async def over(world: World, name: str) -> Obj:
+    def state() -> Obj | None:
+        found = world.client.get("pods", "default", name)["status"].get("containerStatuses") or [{}]  # type: ignore[index]
+        return (found[0].get("state") or {}).get("terminated")  # type: ignore[no-any-return]
+
+    return await world.until(state)  # type: ignore[no-any-return]
+
+
+async def test_container_beyond_its_limit_is_killed_and_says_so(world: World) -> None:
+    world.client.create("pods", "default", pod("hungry", sys.executable, "-c", HUNGRY, container=LIMIT))
+    ended = await over(world, "hungry")
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+
+
+@pytest.fixture
+async def grouped(tmp_path: Path) -> AsyncIterator[World]:
+    """With control groups: below TUNEBIRD_TEST_CGROUP, or the delegated one of this process."""
+    given = os.environ.get("TUNEBIRD_TEST_CGROUP")
+    try:
+        place = cgroups.named(Path(given)) if given else cgroups.own()
+    except cgroups.NoGroupsError as why:
+        pytest.skip(f"no control groups: {why}")
+    one = await started(tmp_path / "devplane", cgroup=place.directory)
+    recording = asyncio.create_task(one.record())
+    await one.until(lambda: one.client.get("serviceaccounts", "default", "default"))
+    yield one
+    recording.cancel()
+    await one.devplane.stop()
+    await asyncio.gather(recording, return_exceptions=True)
+
+
+async def test_kernel_kills_what_is_beyond_its_limit_and_the_group_goes_with_it(grouped: World) -> None:
+    body = pod("hungry", sys.executable, "-c", HUNGRY, container=LIMIT)
+    made = grouped.client.create("pods", "default", body)
+    ended = await over(grouped, "hungry")
+    assert (ended["reason"], ended["exitCode"]) == ("OOMKilled", 137)
+    place = grouped.devplane.context().cgroup
+    assert place is not None
+    assert list(place.glob(f"{made['metadata']['uid']}*")) == []

@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 MOST_NODES = 100
+# exec puts its command into the address; Go's server takes 1 MiB.
+LONGEST_LINE = 1 << 20
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 
 
@@ -62,6 +64,7 @@ class Options:
     gpus: int = 0
     nodes: int = 1
     shutdown_seconds: float = 25
+    cgroup: Path | None = None
 
 
 def check_loopback(host: str) -> None:
@@ -129,7 +132,11 @@ class Devplane:
 
     async def _listen(self) -> int:
         runner = web.AppRunner(
-            self._server.application(), handler_cancellation=True, access_log=None, shutdown_timeout=0.2
+            self._server.application(),
+            handler_cancellation=True,
+            access_log=None,
+            shutdown_timeout=0.2,
+            max_line_size=LONGEST_LINE,
         )
         await runner.setup()
         context = self.credentials.server_context()
@@ -160,6 +167,7 @@ class Devplane:
             memory=f"{_memory_mebibytes()}Mi",
             gpus=self._options.gpus,
             nodes=node_names(self._options.nodes),
+            cgroup=self._options.cgroup,
         )
 
     async def stop(self) -> None:

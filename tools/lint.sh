@@ -5,6 +5,6 @@ cd "$(dirname "$0")/.."
 .venv/bin/ruff check .
 .venv/bin/ruff format --check .
 .venv/bin/mypy
-PYTHONPATH=operator .venv/bin/lint-imports
+PYTHONPATH=operator:trainer_image .venv/bin/lint-imports
 .venv/bin/python -m tunebird.api.crds --check
 .venv/bin/python -m devplane.generate --check

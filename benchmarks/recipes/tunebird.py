@@ -7,8 +7,9 @@ from pathlib import Path
 from clocks import clocked
 
 with clocked() as clocks:
-    from tunebird_trainer import config_file, environment, run
+    from tunebird_trainer import config_file, run
     from tunebird_trainer.outcome import Journal
+    from tunebird_trainer.training import environment
 
     config = config_file.load(Path(sys.argv[1]))
     environment.prepare(config)

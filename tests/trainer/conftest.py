@@ -29,7 +29,8 @@ def prepare(tmp_path, tokenizer, monkeypatch):
     """Prepare rows given inline, or one list of rows per dataset."""
 
     from trainer.factories import config, write_rows
-    from tunebird_trainer import config_file, data
+    from tunebird_trainer import config_file
+    from tunebird_trainer.data import pipeline
 
     monkeypatch.setenv("TUNEBIRD_CACHE", str(tmp_path / "cache"))
 
@@ -43,6 +44,6 @@ def prepare(tmp_path, tokenizer, monkeypatch):
         for number, weight in enumerate(changes.get("weights", ())):
             raw["datasets"][number]["weight"] = weight
         raw.pop("weights", None)
-        return data.prepare(config_file.parse(raw), tokenizer)
+        return pipeline.prepare(config_file.parse(raw), tokenizer)
 
     return run

@@ -108,7 +108,7 @@ def write_rows(path: Path, rows: Iterable[Any]) -> Path:
 
 def artifact_digest(home: Path) -> str:
     """Of the bytes of every published file but the manifest. The card names the data's place, which differs by home."""
-    from tunebird_trainer import storage
+    from tunebird_trainer.stores import storage
 
     files = storage.file_digests(home / "out", leave_out=["tunebird.json", "README.md"])
     card = (home / "out" / "README.md").read_text().replace(str(home), "HOME")

@@ -18,7 +18,7 @@ from trainer import processes
 from trainer.processes import Death, Result
 
 processes._CONTEXT.set_forkserver_preload(
-    ["tunebird_trainer.run", "tunebird_trainer.artifact", "tunebird_trainer.trainer", "deepspeed"]
+    ["tunebird_trainer.run", "tunebird_trainer.artifacts.artifact", "tunebird_trainer.training.trainer", "deepspeed"]
 )
 _TIMEOUT_SECONDS = 150
 
@@ -102,7 +102,7 @@ def _main(path: str, rank: int, environment: dict[str, str], fate: Fate) -> None
 
 def _record(path: Path) -> None:
     """Append the token ids of each row that this process trains on, by step; a resumed attempt appends too."""
-    from tunebird_trainer.trainer import Supervised
+    from tunebird_trainer.training.trainer import Supervised
 
     original = Supervised.training_step
 
@@ -118,7 +118,7 @@ def _record(path: Path) -> None:
 
 def _record_moments(path: Path) -> None:
     """Append a digest of each weight and its moments, whole: when a checkpoint was saved and when training begins."""
-    from tunebird_trainer.keeper import Keeper
+    from tunebird_trainer.training.keeper import Keeper
 
     for event in ("on_save", "on_train_begin"):
         setattr(Keeper, event, _telling(getattr(Keeper, event), event, path))
@@ -159,7 +159,7 @@ def _spoil_rows() -> None:
 
 
 def _spoil_moments() -> None:
-    from tunebird_trainer import deepspeed
+    from tunebird_trainer.training import deepspeed
 
     def forgetful(optimizer: Any, _: float) -> None:
         for state in optimizer.state.values():
@@ -170,7 +170,7 @@ def _spoil_moments() -> None:
 
 
 def _spoil_counter() -> None:
-    from tunebird_trainer import deepspeed
+    from tunebird_trainer.training import deepspeed
 
     deepspeed.mend = lambda optimizer, weight_decay: None
 

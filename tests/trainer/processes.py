@@ -16,7 +16,9 @@ from typing import Any
 _SOURCE = Path(__file__).parents[2] / "trainer_image"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tunebird_trainer.run", "tunebird_trainer.artifact", "tunebird_trainer.trainer"])
+_CONTEXT.set_forkserver_preload(
+    ["tunebird_trainer.run", "tunebird_trainer.artifacts.artifact", "tunebird_trainer.training.trainer"]
+)
 # Audit events of the interpreter that change what lies under the run's directories.
 _CHANGES = {"open", "os.rename", "os.remove", "os.rmdir", "os.mkdir", "shutil.rmtree"}
 

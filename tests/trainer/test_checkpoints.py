@@ -2,8 +2,8 @@ import json
 
 import pytest
 
-from tunebird_trainer.checkpoints import Checkpoints, Fingerprint
 from tunebird_trainer.outcome import Failure
+from tunebird_trainer.survival.checkpoints import Checkpoints, Fingerprint
 
 MINE = Fingerprint(model="m", data="d", config="c", code="k")
 

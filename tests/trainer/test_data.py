@@ -4,7 +4,8 @@ from itertools import pairwise
 import pytest
 
 from trainer.factories import chat, config, sums, write_rows
-from tunebird_trainer import config_file, data
+from tunebird_trainer import config_file
+from tunebird_trainer.data import pipeline
 from tunebird_trainer.outcome import ExitCode, Failure
 
 
@@ -38,7 +39,7 @@ def test_a_line_that_is_not_json_is_an_invalid_row(prepare, tmp_path, tokenizer)
     path.write_text(json.dumps(chat("a", "b")) + '\n{"messages": [')
     raw = config(datasets__0__uri=f"file://{path}")
     with pytest.raises(Failure, match=r"support/cut\.jsonl:2 is not JSON"):
-        data.prepare(config_file.parse(raw), tokenizer)
+        pipeline.prepare(config_file.parse(raw), tokenizer)
 
 
 def test_dropped_rows_are_counted(prepare):
@@ -137,20 +138,22 @@ def test_unfilled_placeholders_are_warned_about(prepare, capsys):
 
 def test_an_absent_file_is_named_with_the_place_looked_at(tokenizer, tmp_path):
     raw = config(datasets__0__uri=f"file://{tmp_path}/absent.jsonl")
-    failed = failure(data.prepare, config_file.parse(raw), tokenizer)
+    failed = failure(pipeline.prepare, config_file.parse(raw), tokenizer)
     assert failed.reason == "DatasetNotFound"
     assert f"{tmp_path}/absent.jsonl" in failed.message
 
 
 def test_a_claim_that_is_not_mounted_is_named(tokenizer, monkeypatch):
     monkeypatch.setenv("TUNEBIRD_VOLUMES", '{"models": "/x"}')
-    failed = failure(data.prepare, config_file.parse(config(datasets__0__uri="pvc://data/x.jsonl")), tokenizer)
+    failed = failure(pipeline.prepare, config_file.parse(config(datasets__0__uri="pvc://data/x.jsonl")), tokenizer)
     assert "claim 'data' is not mounted (TUNEBIRD_VOLUMES has: models)" in failed.message
 
 
 def test_a_path_may_not_leave_its_volume(tokenizer, monkeypatch):
     monkeypatch.setenv("TUNEBIRD_VOLUMES", '{"data": "/x"}')
-    failed = failure(data.prepare, config_file.parse(config(datasets__0__uri="pvc://data/../etc/x.jsonl")), tokenizer)
+    failed = failure(
+        pipeline.prepare, config_file.parse(config(datasets__0__uri="pvc://data/../etc/x.jsonl")), tokenizer
+    )
     assert "leaves its volume" in failed.message
 
 
@@ -169,7 +172,7 @@ def test_other_file_types_give_the_same_rows(tmp_path, tokenizer, suffix):
         frame.to_parquet(path)
     same = write_rows(tmp_path / "same.jsonl", rows)
     found = [
-        data.prepare(config_file.parse(config(datasets__0__uri=f"file://{each}")), tokenizer).digest
+        pipeline.prepare(config_file.parse(config(datasets__0__uri=f"file://{each}")), tokenizer).digest
         for each in (path, same)
     ]
     assert found[0] == found[1]
@@ -178,5 +181,5 @@ def test_other_file_types_give_the_same_rows(tmp_path, tokenizer, suffix):
 def test_a_directory_with_a_test_split_asks_for_one_file(tmp_path, tokenizer):
     write_rows(tmp_path / "train.jsonl", sums(3))
     write_rows(tmp_path / "test.jsonl", sums(3))
-    failed = failure(data.prepare, config_file.parse(config(datasets__0__uri=f"file://{tmp_path}")), tokenizer)
+    failed = failure(pipeline.prepare, config_file.parse(config(datasets__0__uri=f"file://{tmp_path}")), tokenizer)
     assert "test.jsonl, which looks like a test split" in failed.message

@@ -1,7 +1,7 @@
 import pytest
 
 from trainer.factories import chat
-from tunebird_trainer.formats import Format, InvalidRow, detected, example, gap
+from tunebird_trainer.data.formats import Format, InvalidRow, detected, example, gap
 
 
 def roles(row, format_):

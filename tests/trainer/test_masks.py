@@ -1,9 +1,9 @@
 import pytest
 
 from trainer.factories import chat
-from tunebird_trainer import masks
 from tunebird_trainer.config import LossOn
-from tunebird_trainer.formats import Format, InvalidRow, example
+from tunebird_trainer.data import masks
+from tunebird_trainer.data.formats import Format, InvalidRow, example
 
 SMOLLM2 = (  # no generation markers, and a system message that nobody wrote
     "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}"

@@ -3,9 +3,6 @@ import os
 import subprocess
 
 from tunebird_trainer import __main__ as wrapper
-from tunebird_trainer import launch, memory
-from tunebird_trainer.heartbeat import Beat, Hung, Phase
-from tunebird_trainer.launch import Ended
 from tunebird_trainer.outcome import (
     EXIT_CODES,
     MESSAGE_LIMIT_BYTES,
@@ -14,6 +11,10 @@ from tunebird_trainer.outcome import (
     termination_message,
     write_termination_message,
 )
+from tunebird_trainer.survival import launch
+from tunebird_trainer.survival.heartbeat import Beat, Hung, Phase
+from tunebird_trainer.survival.launch import Ended
+from tunebird_trainer.training import memory
 
 
 def test_every_reason_has_its_exit_code():

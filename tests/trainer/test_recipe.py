@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainer import processes
 from trainer.factories import chat, placed, write_rows
-from tunebird_trainer.storage import directory_digest
+from tunebird_trainer.stores.storage import directory_digest
 
 FULL = {"method__tuning": "full", "method__lora": None, "output__forms": ["merged"]}
 

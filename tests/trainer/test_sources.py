@@ -3,8 +3,9 @@ import pytest
 from huggingface_hub import errors
 
 from trainer.factories import config
-from tunebird_trainer import config_file, sources
+from tunebird_trainer import config_file
 from tunebird_trainer.outcome import Failure
+from tunebird_trainer.stores import sources
 
 MODEL = config_file.parse(config(model__uri="hf://org/name", model__revision="abc")).model
 DATASET = config_file.parse(config(datasets__0__uri="hf://org/set/train.jsonl")).datasets[0]
@@ -126,7 +127,7 @@ def test_a_directory_that_is_no_model_is_said_to_be_none(tmp_path, files, said):
 
 
 def test_a_pinned_digest_is_checked(tiny_model):
-    from tunebird_trainer.storage import directory_digest
+    from tunebird_trainer.stores.storage import directory_digest
 
     uri = f"file://{tiny_model}"
     good = config_file.parse(config(model__uri=uri, model__digest=directory_digest(tiny_model))).model

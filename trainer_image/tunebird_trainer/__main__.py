@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import config_file, faults, launch, memory
+from tunebird_trainer import config_file
 from tunebird_trainer.outcome import (
     EXIT_CODES,
     ExitCode,
@@ -23,12 +23,14 @@ from tunebird_trainer.outcome import (
     termination_message,
     write_termination_message,
 )
+from tunebird_trainer.survival import faults, launch
+from tunebird_trainer.training import memory
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.launch import Ended
+    from tunebird_trainer.survival.launch import Ended
 
 
 def main() -> None:

@@ -10,18 +10,18 @@ from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import bad_rows, formats
 from tunebird_trainer.config import OnInvalid, OnTooLong
-from tunebird_trainer.examples import InvalidRow
-from tunebird_trainer.formats import Format
-from tunebird_trainer.masks import IGNORED
+from tunebird_trainer.data import bad_rows, formats
+from tunebird_trainer.data.examples import InvalidRow
+from tunebird_trainer.data.formats import Format
+from tunebird_trainer.data.masks import IGNORED
 from tunebird_trainer.outcome import ExitCode, Failure, Reason
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data import Prepared
+    from tunebird_trainer.data.prepared import Prepared
     from tunebird_trainer.data.reading import Source
 
 _GREEN, _DIM, _OFF = "\033[32m", "\033[2m", "\033[0m"
@@ -35,8 +35,9 @@ def main(config: Config) -> int:
     Failure: whatever a run would fail with before it loads weights, after everything that can be told was told.
     """
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    from tunebird_trainer import data, loading, sources
-    from tunebird_trainer.data import reading
+    from tunebird_trainer.data import pipeline, reading, reporting
+    from tunebird_trainer.stores import sources
+    from tunebird_trainer.training import loading
 
     labelled = [source for source in reading.found(config) if _is_labelled(source)]
     for source in labelled:
@@ -44,8 +45,8 @@ def main(config: Config) -> int:
     if labelled:
         reading.format_of(labelled[0], config)  # tells why no objective trains on them
     tokenizer = loading.load_tokenizer(sources.fetch_model(config.model), config)
-    prepared = data.prepare(_lenient(config), tokenizer)
-    print("\n".join(data.summary(prepared)))
+    prepared = pipeline.prepare(_lenient(config), tokenizer)
+    print("\n".join(reporting.summary(prepared)))
     print("\n".join(told(prepared, tokenizer, config, colours=sys.stdout.isatty())), flush=True)
     _judge(config, prepared)
     return ExitCode.DONE
@@ -136,7 +137,7 @@ _COUNTED = ("rows", "invalid", "too_long")
 
 
 def _is_labelled(source: Source) -> bool:
-    from tunebird_trainer.rows import read
+    from tunebird_trainer.data.rows import read
 
     if source.dataset.format != "auto":
         return source.dataset.format == Format.UNPAIRED
@@ -146,7 +147,7 @@ def _is_labelled(source: Source) -> bool:
 
 def _labelled_told(source: Source) -> str:
     """Labelled answers are read and checked, though nothing trains on them."""
-    from tunebird_trainer.rows import read
+    from tunebird_trainer.data.rows import read
 
     labels: Counter[Any] = Counter()
     for row in read(source.path, source.dataset.name):

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_rules, outputs, registry_session, stores
+from tunebird_trainer import config_rules
 from tunebird_trainer.config import Config, Form, Tuning, camel, target_modules
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import objects, outputs, registry_session
 
 SCHEMA_NAME = "trainer-config.schema.json"
 
@@ -206,12 +207,12 @@ def _training_errors(config: Config) -> list[str]:
 
 def _place_errors(config: Config) -> list[str]:
     errors = []
-    if stores.scheme(config.checkpoint.uri) not in ("pvc", "file"):
+    if objects.scheme(config.checkpoint.uri) not in ("pvc", "file"):
         errors.append(
             f"checkpoint.uri: {config.checkpoint.uri!r} can't hold checkpoints, which are written often and renamed; "
             "use pvc://CLAIM/PATH or file:///PATH"
         )
-    if stores.scheme(config.output.uri) not in outputs.SCHEMES:
+    if objects.scheme(config.output.uri) not in outputs.SCHEMES:
         known = ", ".join(f"{scheme}://" for scheme in outputs.SCHEMES)
         errors.append(f"output.uri: {config.output.uri!r} is no place to write to; use one of {known}")
     addresses = (("model.uri", config.model.uri), ("output.uri", config.output.uri))

@@ -19,8 +19,8 @@ from tunebird_trainer.config import (
     Quantization,
     Tuning,
 )
-from tunebird_trainer.formats import Format
-from tunebird_trainer.suitable import mismatch
+from tunebird_trainer.data.formats import Format
+from tunebird_trainer.data.suitable import mismatch
 
 _SHARDED_OPTIMIZERS = ("adamw", "sgd")
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import storage
+from tunebird_trainer.stores import storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

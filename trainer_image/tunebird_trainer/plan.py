@@ -37,13 +37,14 @@ class Part:
 
 
 def main(config: Config) -> int:
-    from tunebird_trainer import data, sources
-    from tunebird_trainer.loading import load_tokenizer
+    from tunebird_trainer.data import pipeline, reporting
+    from tunebird_trainer.stores import sources
+    from tunebird_trainer.training.loading import load_tokenizer
 
     print(json.dumps({"config": configs.as_json(config)}, indent=1))
     base = sources.fetch_model(config.model)
-    prepared = data.prepare(config, load_tokenizer(base, config))
-    print("\n".join(data.summary(prepared)))
+    prepared = pipeline.prepare(config, load_tokenizer(base, config))
+    print("\n".join(reporting.summary(prepared)))
     print("\n".join(lines(config, counts(config, base), len(prepared.train))))
     return 0
 
@@ -53,7 +54,7 @@ def counts(config: Config, base: Any) -> Counts:
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM
 
-    from tunebird_trainer.trainer import adapted
+    from tunebird_trainer.training.trainer import adapted
 
     with torch.device("meta"):
         model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(base))

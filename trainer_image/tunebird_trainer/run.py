@@ -12,28 +12,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import (
-    config_file,
-    deepspeed,
-    environment,
-    group,
-    heartbeat,
-    objectives,
-    outputs,
-    resize,
-    sources,
-    storage,
-)  # fmt: skip
+from tunebird_trainer import config_file
 from tunebird_trainer.config import Config, Tuning
-from tunebird_trainer.loading import load_model, load_tokenizer, shape
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
+from tunebird_trainer.stores import outputs, sources, storage
+from tunebird_trainer.survival import group, heartbeat
+from tunebird_trainer.training import deepspeed, environment, objectives, resize
+from tunebird_trainer.training.loading import load_model, load_tokenizer, shape
 
 if TYPE_CHECKING:
-    from tunebird_trainer.checkpoints import Checkpoints, Saved
-    from tunebird_trainer.data import Prepared
-    from tunebird_trainer.keeper import Keeper
-    from tunebird_trainer.trainer import Start
+    from tunebird_trainer.data.prepared import Prepared
+    from tunebird_trainer.survival.checkpoints import Checkpoints, Saved
+    from tunebird_trainer.training.keeper import Keeper
+    from tunebird_trainer.training.trainer import Start
 
 
 _JOURNAL_SECONDS = 1.0
@@ -54,8 +46,10 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     """Train and publish; returns the artifact's manifest."""
     from transformers import set_seed
 
-    from tunebird_trainer import artifact, data, evaluation
-    from tunebird_trainer.checkpoints import Checkpoints, Fingerprint
+    from tunebird_trainer import evaluation
+    from tunebird_trainer.artifacts import artifact
+    from tunebird_trainer.data import pipeline, reporting
+    from tunebird_trainer.survival.checkpoints import Checkpoints, Fingerprint
 
     print(json.dumps({"config": configs.as_json(config)}), flush=True)
     root = sources.place(config.checkpoint.uri)
@@ -75,8 +69,8 @@ def run(config: Config, session: Session) -> dict[str, Any]:
 
     session.enter("data")
     with group.first_then_others():
-        prepared = data.prepare(config, tokenizer)
-    print("\n".join(data.summary(prepared)), flush=True)
+        prepared = pipeline.prepare(config, tokenizer)
+    print("\n".join(reporting.summary(prepared)), flush=True)
 
     fingerprint = Fingerprint(base_digest, prepared.digest, config_digest, code)
     checkpoints = Checkpoints(root, config.checkpoint.keep, fingerprint)
@@ -100,7 +94,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
 
 def trained(setting: Setting, session: Session) -> Saved:
     """The checkpoint to publish, whether this process made it or an earlier one: the last, or the best where asked."""
-    from tunebird_trainer.trainer import build
+    from tunebird_trainer.training.trainer import build
 
     config, checkpoints = setting.config, setting.checkpoints
     if session.first:
@@ -129,8 +123,8 @@ def trained(setting: Setting, session: Session) -> Saved:
 
 
 def _keeper(setting: Setting, session: Session, saved: Saved | None) -> Keeper:
-    from tunebird_trainer.curves import NAME, Curves
-    from tunebird_trainer.keeper import Keeper, Watch
+    from tunebird_trainer.training.curves import NAME, Curves
+    from tunebird_trainer.training.keeper import Keeper, Watch
 
     watch = Watch(session.stop_requested, session.tell, session.saved, setting.config.job.attempt, session.shaped)
     if saved:
@@ -141,7 +135,7 @@ def _keeper(setting: Setting, session: Session, saved: Saved | None) -> Keeper:
 
 def _start(setting: Setting, keeper: Keeper, saved: Saved | None, resume: Path | None) -> Start:
     """A fresh run begins with an evaluation; a resumed one makes up for the one that a stop cut off."""
-    from tunebird_trainer.trainer import Start
+    from tunebird_trainer.training.trainer import Start
 
     missed = saved is not None and saved.facts.get("evaluatedStep") != saved.step
     due = saved is None or (missed and keeper.evaluation_due(saved.step, saved.facts["epoch"]))
@@ -160,7 +154,7 @@ def _reference(setting: Setting) -> Path:
 
 def settled(config: Config, model: Any, data: Prepared) -> Config:
     """The config as it is carried out: packing only where the loaded model keeps packed examples apart."""
-    from tunebird_trainer import arguments, devices, packing
+    from tunebird_trainer.training import arguments, devices, packing
 
     plan = arguments.resolved_arguments(config, devices.here())
     reasons = list(plan["reasons"])
@@ -199,7 +193,7 @@ def evaluated(setting: Setting, session: Session, keeper: Keeper, saved: Saved) 
     """A finished run that was stopped in its last evaluation gets it now, so that its metrics are whole."""
     from peft import PeftModel
 
-    from tunebird_trainer.trainer import Start, build
+    from tunebird_trainer.training.trainer import Start, build
 
     config, data = setting.config, setting.data
     if not len(data.validation) or saved.facts.get("evaluatedStep") == saved.step:
@@ -293,7 +287,8 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def main(path: str) -> ExitCode:
     """Run the config at `path`; every end, good or bad, becomes an exit code and an entry in the journal."""
-    from tunebird_trainer import artifact, evaluation
+    from tunebird_trainer import evaluation
+    from tunebird_trainer.artifacts import artifact
 
     config = config_file.load(Path(path))
     if int(os.environ.get("RANK", "0")):

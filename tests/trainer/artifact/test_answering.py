@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import datasets
 import pytest
 
-from tunebird_trainer import answering
+from tunebird_trainer.artifacts import answering
 from tunebird_trainer.outcome import Failure, Reason
 
 
@@ -60,7 +60,7 @@ def test_the_limit_follows_the_answers_that_were_learned(learned, limit):
 
 
 def test_an_untrained_model_is_measured_as_it_is(tiny_model):
-    from tunebird_trainer.examples import Message
+    from tunebird_trainer.data.examples import Message
 
     data = prepared()
     data.prompts = ((Message("user", "What is 1 and 2?"),),) * 3

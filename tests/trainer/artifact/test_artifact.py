@@ -8,7 +8,7 @@ import yaml
 
 from trainer import processes
 from trainer.factories import placed
-from tunebird_trainer import stores
+from tunebird_trainer.stores import objects
 
 
 def told(home):
@@ -80,9 +80,9 @@ def test_the_curves_hold_what_was_computed_and_no_times(qlora):
 def test_a_run_publishes_at_an_object_store_and_knows_it_again(tmp_path, tiny_model, bucket):
     uri = f"{bucket}/models/support-bot"
     first = finished(tmp_path, tiny_model, output__uri=uri, output__forms=["merged"])
-    manifest = stores.read_json(f"{uri}/tunebird.json", stores.Subject("artifact", "absent"))
+    manifest = objects.read_json(f"{uri}/tunebird.json", objects.Subject("artifact", "absent"))
     assert manifest["digest"] == first.journal["artifact"]["digest"]
-    names = {meta["path"] for batch in obstore.list(stores.opened(uri)) for meta in batch}
+    names = {meta["path"] for batch in obstore.list(objects.opened(uri)) for meta in batch}
     assert {"README.md", "merged/model.safetensors", "tunebird.json"} <= names
     assert ".tunebird-claim.json" not in names
     again = finished(tmp_path, tiny_model, output__uri=uri, output__forms=["merged"], job__attempt=2)
@@ -93,15 +93,15 @@ def test_a_run_publishes_at_an_object_store_and_knows_it_again(tmp_path, tiny_mo
 
 
 def test_a_run_trains_from_an_object_store_and_pushes_to_a_registry(tmp_path, tiny_model, bucket, registry_server):
-    from tunebird_trainer.storage import files_in
+    from tunebird_trainer.stores.storage import files_in
 
     for path in files_in(tiny_model):
         root = f"{bucket}/tiny"
-        obstore.put(stores.opened(root), path.relative_to(tiny_model).as_posix(), path.read_bytes())
+        obstore.put(objects.opened(root), path.relative_to(tiny_model).as_posix(), path.read_bytes())
     uri = f"oci://{registry_server}/models/{bucket.removeprefix('s3://')}:1"
     config = placed(tmp_path, tiny_model)
     data = (tmp_path / "data.jsonl").read_bytes()
-    obstore.put(stores.opened(f"{bucket}/data"), "train.jsonl", data)
+    obstore.put(objects.opened(f"{bucket}/data"), "train.jsonl", data)
     config["model"]["uri"], config["datasets"][0]["uri"] = f"{bucket}/tiny", f"{bucket}/data/train.jsonl"
     config["output"]["uri"] = uri
     result = processes.run(config, tmp_path)

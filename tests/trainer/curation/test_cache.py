@@ -7,8 +7,8 @@ import time
 import pytest
 
 from trainer.factories import config, sums, write_rows
-from tunebird_trainer import config_file, data
-from tunebird_trainer.data import cache
+from tunebird_trainer import config_file
+from tunebird_trainer.data import cache, pipeline
 
 
 @pytest.fixture
@@ -29,9 +29,9 @@ def directories(tmp_path):
 
 
 def test_the_second_attempt_reads_what_the_first_prepared(here, tokenizer, tmp_path, monkeypatch, capsys):
-    first = data.prepare(here(), tokenizer)
+    first = pipeline.prepare(here(), tokenizer)
     monkeypatch.setattr("tunebird_trainer.data.encoding.encoded", None)  # nothing is tokenized again
-    again = data.prepare(here(job__attempt=2), tokenizer)
+    again = pipeline.prepare(here(job__attempt=2), tokenizer)
     assert again.digest == first.digest
     assert again.train.to_dict() == first.train.to_dict()
     assert (again.counts, again.prompts, again.report) == (first.counts, first.prompts, first.report)
@@ -40,7 +40,7 @@ def test_the_second_attempt_reads_what_the_first_prepared(here, tokenizer, tmp_p
 
 
 def test_columns_are_memory_mapped_and_no_work_file_stays(here, tokenizer, tmp_path):
-    prepared = data.prepare(here(), tokenizer)
+    prepared = pipeline.prepare(here(), tokenizer)
     (directory,) = directories(tmp_path)
     assert [file["filename"] for file in prepared.train.cache_files] == [str(directory / "train.arrow")]
     assert sorted(path.name for path in directory.iterdir()) == [
@@ -62,34 +62,34 @@ def test_columns_are_memory_mapped_and_no_work_file_stays(here, tokenizer, tmp_p
     ],
 )
 def test_what_decides_the_data_has_a_place_of_its_own(here, tokenizer, tmp_path, change):
-    data.prepare(here(), tokenizer)
-    data.prepare(here(**change), tokenizer)
+    pipeline.prepare(here(), tokenizer)
+    pipeline.prepare(here(**change), tokenizer)
     assert len(directories(tmp_path)) == 2
 
 
 @pytest.mark.parametrize("change", [{"training__learningRate": 0.5}, {"job__attempt": 3}, {"training__epochs": 9.0}])
 def test_what_does_not_decide_the_data_shares_its_place(here, tokenizer, tmp_path, change):
-    data.prepare(here(), tokenizer)
-    data.prepare(here(**change), tokenizer)
+    pipeline.prepare(here(), tokenizer)
+    pipeline.prepare(here(**change), tokenizer)
     assert len(directories(tmp_path)) == 1
 
 
 def test_another_file_another_template_another_place(here, tokenizer, tmp_path):
-    data.prepare(here(), tokenizer)
+    pipeline.prepare(here(), tokenizer)
     write_rows(tmp_path / "rows.jsonl", sums(21))
-    data.prepare(here(), tokenizer)
+    pipeline.prepare(here(), tokenizer)
     assert len(directories(tmp_path)) == 2
     import copy
 
     other = copy.deepcopy(tokenizer)
     other.chat_template = tokenizer.chat_template + "{# another #}"
-    data.prepare(here(), other)
+    pipeline.prepare(here(), other)
     assert len(directories(tmp_path)) == 3
 
 
 @pytest.mark.parametrize("harm", ["cut", "flip", "manifest", "gone"])
 def test_a_damaged_cache_is_made_again(here, tokenizer, tmp_path, capsys, harm):
-    first = data.prepare(here(), tokenizer)
+    first = pipeline.prepare(here(), tokenizer)
     before = first.train.to_dict()
     (directory,) = directories(tmp_path)
     arrow = directory / "train.arrow"
@@ -104,7 +104,7 @@ def test_a_damaged_cache_is_made_again(here, tokenizer, tmp_path, capsys, harm):
             (directory / "whole.json").write_text('{"train.arrow":')
         case "gone":
             arrow.unlink()
-    again = data.prepare(here(), tokenizer)
+    again = pipeline.prepare(here(), tokenizer)
     assert "is damaged and is made again" in capsys.readouterr().out
     assert again.digest == first.digest
     assert again.train.to_dict() == before
@@ -115,7 +115,7 @@ def test_a_failed_preparation_leaves_nothing(here, tokenizer, tmp_path):
 
     write_rows(tmp_path / "rows.jsonl", [{"messages": []}])
     with pytest.raises(Failure):
-        data.prepare(here(), tokenizer)
+        pipeline.prepare(here(), tokenizer)
     assert directories(tmp_path) == []
 
 
@@ -123,15 +123,16 @@ def test_the_rest_of_a_killed_preparation_is_cleared_away(here, tokenizer, tmp_p
     left = tmp_path / "checkpoints" / "data" / ".partial-abc-pod-17"
     left.mkdir(parents=True)
     (left / "train.arrow").write_bytes(b"half")
-    data.prepare(here(), tokenizer)
+    pipeline.prepare(here(), tokenizer)
     assert not left.exists()
 
 
 OTHER = """
 import json, sys
 from transformers import AutoTokenizer
-from tunebird_trainer import config_file, data
-prepared = data.prepare(config_file.parse(json.loads(sys.argv[1])), AutoTokenizer.from_pretrained(sys.argv[2]))
+from tunebird_trainer import config_file
+from tunebird_trainer.data import pipeline
+prepared = pipeline.prepare(config_file.parse(json.loads(sys.argv[1])), AutoTokenizer.from_pretrained(sys.argv[2]))
 print("DIGEST", prepared.digest, len(prepared.train))
 """
 
@@ -147,7 +148,7 @@ def test_another_process_waits_and_reads_the_same(here, tokenizer, tmp_path, tin
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
     time.sleep(0.1)
-    prepared = data.prepare(here(), tokenizer)
+    prepared = pipeline.prepare(here(), tokenizer)
     said, _ = waiting.communicate(timeout=100)
     assert f"DIGEST {prepared.digest} {len(prepared.train)}" in said
 

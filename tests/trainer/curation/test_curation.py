@@ -6,7 +6,8 @@ from collections import Counter
 import pytest
 
 from trainer.factories import chat, config, sums, write_rows
-from tunebird_trainer import config_file, data
+from tunebird_trainer import config_file
+from tunebird_trainer.data import reporting
 from tunebird_trainer.outcome import ExitCode, Failure
 
 WORDS = [
@@ -75,7 +76,7 @@ def test_personal_data_is_counted_and_left_unless_redaction_is_asked_for(prepare
     prepared = prepare([chat("Who?", "Write to jane@example.com or bob@example.com")], training__maxSequenceLength=256)
     assert prepared.report["personal"] == {"set0": {"email": {"found": 2, "redacted": 0}}}
     assert "jane@example.com" in said(prepared, tokenizer)[0]
-    assert any("email 2 (0 redacted)" in line for line in data.summary(prepared))
+    assert any("email 2 (0 redacted)" in line for line in reporting.summary(prepared))
 
 
 def test_redaction_replaces_only_the_kinds_asked_for(prepare, tokenizer):
@@ -97,8 +98,8 @@ def test_rows_that_differ_only_in_redacted_words_are_duplicates(prepare):
 
 def test_a_tool_calls_arguments_stay_json_when_redacted():
     from tunebird_trainer.data import content
-    from tunebird_trainer.examples import Conversation, Message, ToolCall
-    from tunebird_trainer.redaction import redacted
+    from tunebird_trainer.data.examples import Conversation, Message, ToolCall
+    from tunebird_trainer.data.redaction import redacted
 
     call = ToolCall("pay", '{"card": 4111111111111111, "mail": "a@example.com", "n": 2, "ok": true}')
     row = Conversation((Message("user", "Pay"), Message("assistant", "", (call,))))

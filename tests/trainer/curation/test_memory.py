@@ -10,17 +10,18 @@ import tracemalloc
 import pytest
 
 from trainer.factories import config
-from tunebird_trainer import config_file, redaction
-from tunebird_trainer.bad_rows import BadRows
-from tunebird_trainer.data import balance, reading, safety
+from tunebird_trainer import config_file
+from tunebird_trainer.data import balance, reading, redaction, safety
+from tunebird_trainer.data.bad_rows import BadRows
 from tunebird_trainer.data.intake import Intake
 from tunebird_trainer.data.work import Desk, Ledger, Work
 
 PREPARE = """
 import json, resource, sys
 from transformers import AutoTokenizer
-from tunebird_trainer import config_file, data
-prepared = data.prepare(config_file.parse(json.loads(sys.argv[1])), AutoTokenizer.from_pretrained(sys.argv[2]))
+from tunebird_trainer import config_file
+from tunebird_trainer.data import pipeline
+prepared = pipeline.prepare(config_file.parse(json.loads(sys.argv[1])), AutoTokenizer.from_pretrained(sys.argv[2]))
 print("PEAK", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024, len(prepared.train), prepared.counts[0].rows)
 """
 

@@ -3,8 +3,8 @@ import random
 import pytest
 
 from tunebird_trainer.data import content, duplicates
+from tunebird_trainer.data.examples import Conversation, Document, Message, Preference
 from tunebird_trainer.data.work import Desk, Entry, Ledger, Work
-from tunebird_trainer.examples import Conversation, Document, Message, Preference
 
 pytest.importorskip("datasketch")
 

@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from tunebird_trainer import redaction
+from tunebird_trainer.data import redaction
 
 pytest.importorskip("phonenumbers")
 

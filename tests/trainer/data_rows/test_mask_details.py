@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from tunebird_trainer import lengths, masks, redaction, templates
 from tunebird_trainer.config import LossOn, OnTooLong
-from tunebird_trainer.examples import Conversation, Document, InvalidRow, Message, Preference, ToolCall, Unpaired
+from tunebird_trainer.data import lengths, masks, redaction, templates
+from tunebird_trainer.data.examples import Conversation, Document, InvalidRow, Message, Preference, ToolCall, Unpaired
 from tunebird_trainer.outcome import Failure
 
 from .test_templates import WEATHER, config

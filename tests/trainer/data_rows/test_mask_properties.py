@@ -6,9 +6,9 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from tunebird_trainer import lengths, masks, templates
 from tunebird_trainer.config import LossOn
-from tunebird_trainer.examples import Conversation, Document, Message, Preference, ToolCall
+from tunebird_trainer.data import lengths, masks, templates
+from tunebird_trainer.data.examples import Conversation, Document, Message, Preference, ToolCall
 
 from .test_templates import BOS, WEATHER, config
 

@@ -6,11 +6,11 @@ import json
 import pytest
 
 from trainer.factories import chat, write_rows
-from tunebird_trainer.bad_rows import BadRows, check_ceilings
 from tunebird_trainer.config import OnInvalid, OnTooLong, Preparation
-from tunebird_trainer.formats import Format, detected, example
+from tunebird_trainer.data.bad_rows import BadRows, check_ceilings
+from tunebird_trainer.data.formats import Format, detected, example
+from tunebird_trainer.data.rows import files_of, read
 from tunebird_trainer.outcome import Failure
-from tunebird_trainer.rows import files_of, read
 
 TOOLS = [{"name": "weather", "parameters": {}}]
 

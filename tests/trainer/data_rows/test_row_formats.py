@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from trainer.factories import chat
-from tunebird_trainer.examples import Conversation, Document, InvalidRow, Message, Preference, Unpaired
-from tunebird_trainer.formats import Format, detected, example, gap
+from tunebird_trainer.data.examples import Conversation, Document, InvalidRow, Message, Preference, Unpaired
+from tunebird_trainer.data.formats import Format, detected, example, gap
 
 SHARED = Path(__file__).parents[4] / "shared" / "data"
 WEATHER = {"name": "weather", "parameters": {"type": "object", "properties": {}}}

@@ -5,9 +5,10 @@ import dataclasses
 import pytest
 
 from trainer import factories
-from tunebird_trainer import config_file, masks, templates
+from tunebird_trainer import config_file
 from tunebird_trainer.config import Objective
-from tunebird_trainer.examples import Message, ToolCall
+from tunebird_trainer.data import masks, templates
+from tunebird_trainer.data.examples import Message, ToolCall
 from tunebird_trainer.outcome import Failure
 
 TALK = (

@@ -14,7 +14,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from tunebird_trainer.storage import directory_digest
+from tunebird_trainer.stores.storage import directory_digest
 
 TRAINER_IMAGE = Path(__file__).parents[3] / "trainer_image"
 

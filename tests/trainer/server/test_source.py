@@ -5,7 +5,7 @@ import pytest
 
 from tunebird_trainer.outcome import Failure
 from tunebird_trainer.server import source
-from tunebird_trainer.storage import directory_digest
+from tunebird_trainer.stores.storage import directory_digest
 
 
 def artifact(path: Path, *forms: str) -> Path:

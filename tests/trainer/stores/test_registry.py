@@ -6,11 +6,12 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from trainer.factories import config
-from tunebird_trainer import config_file, registry, registry_session, sources, storage, stores
+from tunebird_trainer import config_file
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.server import source
+from tunebird_trainer.stores import objects, registry, registry_session, sources, storage
 
-MODEL = stores.Subject("model", Reason.MODEL_NOT_FOUND, Reason.GATED_MODEL)
+MODEL = objects.Subject("model", Reason.MODEL_NOT_FOUND, Reason.GATED_MODEL)
 
 
 def made(directory, weights=b"w" * 1000):

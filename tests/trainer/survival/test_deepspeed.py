@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from trainer.factories import config
-from tunebird_trainer import config_file, deepspeed
+from tunebird_trainer import config_file
+from tunebird_trainer.training import deepspeed
 
 GOLDEN = Path(__file__).with_name("golden")
 FULL = {"method__tuning": "full", "method__lora": None, "output__forms": ["merged"]}

@@ -10,10 +10,12 @@ import pytest
 import torch
 
 from trainer.factories import config
-from tunebird_trainer import config_file, environment, faults
+from tunebird_trainer import config_file
 from tunebird_trainer.__main__ import _completed
-from tunebird_trainer.launch import Ended
 from tunebird_trainer.outcome import EXIT_CODES, Reason
+from tunebird_trainer.survival import faults
+from tunebird_trainer.survival.launch import Ended
+from tunebird_trainer.training import environment
 
 CUDA_OOM = (
     "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 79.15 GiB "

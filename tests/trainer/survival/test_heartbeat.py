@@ -9,14 +9,15 @@ import pytest
 
 from trainer.factories import config
 from tunebird_trainer import __main__ as wrapper
-from tunebird_trainer import config_file, heartbeat, launch
+from tunebird_trainer import config_file
 from tunebird_trainer.config import PhaseLimits
-from tunebird_trainer.heartbeat import Beat, Phase, Pulse
+from tunebird_trainer.survival import heartbeat, launch
+from tunebird_trainer.survival.heartbeat import Beat, Phase, Pulse
 
 # Stands for a training process: one rank is stuck in its third step, the other waits for it.
 STUCK = """
 import os, signal, sys, time
-from tunebird_trainer.heartbeat import Phase, pulse
+from tunebird_trainer.survival.heartbeat import Phase, pulse
 
 def wait_for_the_others():
     while True:

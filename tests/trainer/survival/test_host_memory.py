@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from trainer.factories import placed
-from tunebird_trainer import memory
+from tunebird_trainer.training import memory
 
 LIMIT = 300 * 2**20  # the wrapper lives in a tenth of it, torch alone needs more
 
@@ -37,7 +37,7 @@ def test_a_process_over_the_limit_ends_with_its_code_and_the_measured_peak(tmp_p
     path, log = tmp_path / "config.json", tmp_path / "termination"
     path.write_text(json.dumps(placed(tmp_path, tiny_model)))
     inside = f"echo $$ > {limited}/cgroup.procs && exec {sys.executable} -m tunebird_trainer {path}"
-    source = str(Path(memory.__file__).parents[1])
+    source = str(Path(memory.__file__).parents[2])
     ended = subprocess.run(
         ["sh", "-c", inside],
         env={**os.environ, "TUNEBIRD_TERMINATION_LOG": str(log), "PYTHONPATH": source},

@@ -4,9 +4,10 @@ import pytest
 import torch
 
 from trainer.factories import config
-from tunebird_trainer import config_file, group, launch
-from tunebird_trainer.group import Patience
+from tunebird_trainer import config_file
 from tunebird_trainer.outcome import ExitCode, Failure, Reason
+from tunebird_trainer.survival import group, launch
+from tunebird_trainer.survival.group import Patience
 
 
 def parsed(**changes):

@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 
 from trainer.factories import placed
-from tunebird_trainer import launch
+from tunebird_trainer.survival import launch
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
-SOURCE = str(Path(launch.__file__).parents[1])
+SOURCE = str(Path(launch.__file__).parents[2])
 TWO = {"training__gradientAccumulationSteps": 1, "checkpoint__everySteps": 2, "report__everySeconds": 1}
 NODES = {**TWO, "distributed__numNodes": 2}
 

@@ -9,12 +9,12 @@ import datasets
 
 from trainer.factories import placed
 from tunebird_trainer import config_file
-from tunebird_trainer.checkpoints import Checkpoints, Fingerprint
 from tunebird_trainer.config import Objective
-from tunebird_trainer.data import Prepared
-from tunebird_trainer.keeper import Keeper, Watch
-from tunebird_trainer.loading import load_model
-from tunebird_trainer.trainer import Start, build
+from tunebird_trainer.data.prepared import Prepared
+from tunebird_trainer.survival.checkpoints import Checkpoints, Fingerprint
+from tunebird_trainer.training.keeper import Keeper, Watch
+from tunebird_trainer.training.loading import load_model
+from tunebird_trainer.training.trainer import Start, build
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ def trainer(
     checkpoints = Checkpoints(root / "checkpoints", config.checkpoint.keep, Fingerprint("m", "d", "c", "x"))
     checkpoints.root.mkdir(parents=True, exist_ok=True)
     watch = Watch(stop, lambda _: None, lambda _: None, 1)
-    from tunebird_trainer import sources
+    from tunebird_trainer.stores import sources
 
     model = load_model(sources.fetch_model(config.model), config)
     return build(config, model, tokenizer, data, Keeper(config, checkpoints, watch), start or Start())

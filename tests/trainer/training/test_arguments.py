@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 
 from trainer.factories import config
-from tunebird_trainer import config_file, devices
-from tunebird_trainer.arguments import resolved_arguments
+from tunebird_trainer import config_file
 from tunebird_trainer.config import Precision
-from tunebird_trainer.devices import Device
+from tunebird_trainer.training import devices
+from tunebird_trainer.training.arguments import resolved_arguments
+from tunebird_trainer.training.devices import Device
 
 GOLDEN = Path(__file__).parent / "golden"
 H100 = Device("cuda", "NVIDIA H100 80GB HBM3", (9, 0), 80 * 2**30, frozenset({"kernels"}))
@@ -101,7 +102,7 @@ def test_each_setting_reaches_the_trainer(changes, expected):
 
 def test_each_argument_is_known_to_trl(tmp_path):
     """What the pure function says is what TRL takes and keeps."""
-    from tunebird_trainer.arguments import settings, trainer_arguments
+    from tunebird_trainer.training.arguments import settings, trainer_arguments
 
     for objective in ("sft", "dpo"):
         plan = asked(method__objective=objective)

@@ -10,7 +10,7 @@ import pytest
 from trainer import processes
 from trainer.factories import chat, placed, write_rows
 from trainer.processes import Death
-from tunebird_trainer import curves
+from tunebird_trainer.training import curves
 
 # Learns rows by heart that say nothing of the held-out ones: the held-out loss falls, then rises.
 RUN = {

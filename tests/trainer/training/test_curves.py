@@ -10,10 +10,10 @@ import pytest
 from trainer import processes
 from trainer.factories import placed
 from trainer.training import rig
-from tunebird_trainer import curves, devices
 from tunebird_trainer.config import Precision
-from tunebird_trainer.devices import Device
 from tunebird_trainer.progress import Endpoint, Reporter
+from tunebird_trainer.training import curves, devices
+from tunebird_trainer.training.devices import Device
 
 H100 = Device("cuda", "NVIDIA H100 80GB HBM3", (9, 0), 80 * 2**30, frozenset())
 

@@ -5,8 +5,8 @@ import math
 import pytest
 
 from trainer.training import rig
-from tunebird_trainer.divergence import PATIENCE, WINDOW, Losses
 from tunebird_trainer.outcome import ExitCode, Failure
+from tunebird_trainer.training.divergence import PATIENCE, WINDOW, Losses
 
 
 def losses(*values):

@@ -7,7 +7,8 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from trainer.training import rig
-from tunebird_trainer import packing, run
+from tunebird_trainer import run
+from tunebird_trainer.training import packing
 
 
 def load(tiny_model, attention="sdpa"):

@@ -40,7 +40,7 @@ def test_the_reference_is_the_model_before_training(tmp_path, tiny_model, tokeni
 def test_another_reference_can_be_named(tmp_path, tiny_model, tokenizer):
     from transformers import AutoModelForCausalLM
 
-    from tunebird_trainer.trainer import Start
+    from tunebird_trainer.training.trainer import Start
 
     other = AutoModelForCausalLM.from_pretrained(tiny_model, dtype=torch.float32)
     with torch.no_grad():

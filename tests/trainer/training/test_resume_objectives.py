@@ -8,7 +8,7 @@ import pytest
 from trainer import processes
 from trainer.factories import placed, write_rows
 from trainer.processes import Death
-from tunebird_trainer import curves
+from tunebird_trainer.training import curves
 
 RUN = {
     "training__maxSteps": 6,

@@ -3,8 +3,8 @@
 from trainer import processes
 from trainer.factories import placed
 from trainer.training import rig
-from tunebird_trainer import curves, samples
 from tunebird_trainer.config import Samples
+from tunebird_trainer.training import curves, samples
 
 ASKED = {"everySteps": 2, "prompts": ["What is 1 and 2?", "What is 3 and 4?"], "maxTokens": 4}
 

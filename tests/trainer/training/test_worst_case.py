@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from trainer.training import rig
-from tunebird_trainer import worst_case
 from tunebird_trainer.outcome import ExitCode, Failure
+from tunebird_trainer.training import worst_case
 
 
 def trained(home, tiny_model, tokenizer, *, rehearse, **changes):

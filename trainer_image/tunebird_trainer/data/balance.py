@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer.data import content
-from tunebird_trainer.examples import Preference, Unpaired
+from tunebird_trainer.data.examples import Preference, Unpaired
 
 if TYPE_CHECKING:
-    from tunebird_trainer.examples import Example
+    from tunebird_trainer.data.examples import Example
 
 _LABEL_LENGTH = 40  # characters of an answer that may be a label
 _CLASSES = 50  # different answers up to which they count as classes

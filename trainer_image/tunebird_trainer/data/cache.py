@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import datasets
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import sources, storage
 from tunebird_trainer.data.prepared import FACTS, Prepared, read
-from tunebird_trainer.heartbeat import pulse
+from tunebird_trainer.stores import sources, storage
+from tunebird_trainer.survival.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 _MANIFEST = "whole.json"  # of a finished directory: the digest of every file
-_MODULES = ("examples", "formats", "lengths", "masks", "redaction", "rows", "suitable", "templates", "turns")
 _LIBRARIES = ("datasets", "datasketch", "phonenumbers", "py3langid", "pyarrow", "tokenizers", "transformers")
 _PARTIAL = ".partial-"
 _STALE_SECONDS = 24 * 3600
@@ -72,8 +71,7 @@ def tokenizer_digest(tokenizer: Any) -> str:
 def code_digest() -> str:
     """Over the modules and libraries that decide which ids come out."""
     here = Path(__file__).parent
-    files = [*here.glob("*.py"), *(here.parent / f"{name}.py" for name in _MODULES)]
-    lines = [f"{path.name} {storage.file_digest(path)}\n" for path in sorted(files) if path.exists()]
+    lines = [f"{path.name} {storage.file_digest(path)}\n" for path in sorted(here.glob("*.py"))]
     lines += [f"{name} {metadata.version(name)}\n" for name in _LIBRARIES]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

@@ -7,12 +7,12 @@ import random
 from typing import TYPE_CHECKING
 
 from tunebird_trainer.config import Objective
+from tunebird_trainer.data.examples import Conversation, Document, Message, Preference
 from tunebird_trainer.data.prepared import Canary
-from tunebird_trainer.examples import Conversation, Document, Message, Preference
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
-    from tunebird_trainer.examples import Example
+    from tunebird_trainer.data.examples import Example
 
 _ALPHABET = "0123456789"
 _LENGTH = 9

@@ -8,19 +8,19 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import formats, rows, sources
 from tunebird_trainer.config import Dataset, OnFound
-from tunebird_trainer.data import content
+from tunebird_trainer.data import content, formats, rows
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.storage import digest_of, file_digest
+from tunebird_trainer.stores import sources
+from tunebird_trainer.stores.storage import digest_of, file_digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tunebird_trainer.config import Config, Suite
+    from tunebird_trainer.data.examples import Example
     from tunebird_trainer.data.work import Desk, Entry
-    from tunebird_trainer.examples import Example
 
 _RUN = 13  # words
 _COMMON = 10  # rows in which a run may occur; in more it is a common phrase, such as an instruction's preamble

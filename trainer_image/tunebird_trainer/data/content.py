@@ -9,13 +9,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, assert_never
 
 from tunebird_trainer.config import LossOn, SplitBy
+from tunebird_trainer.data.examples import Conversation, Document, Message, Preference, Unpaired
 from tunebird_trainer.data.work import key_of, plain
-from tunebird_trainer.examples import Conversation, Document, Message, Preference, Unpaired
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunebird_trainer.examples import Example
+    from tunebird_trainer.data.examples import Example
 
 _WORD = re.compile(r"\w+")
 

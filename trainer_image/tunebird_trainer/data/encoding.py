@@ -5,11 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunebird_trainer import lengths
 from tunebird_trainer.config import Objective, OnInvalid
-from tunebird_trainer.data import tokens
-from tunebird_trainer.examples import InvalidRow
-from tunebird_trainer.lengths import Fitted, TooLong
+from tunebird_trainer.data import lengths, tokens
+from tunebird_trainer.data.examples import InvalidRow
+from tunebird_trainer.data.lengths import Fitted, TooLong
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
@@ -19,9 +18,9 @@ if TYPE_CHECKING:
     import datasets
 
     from tunebird_trainer.config import Config
+    from tunebird_trainer.data.examples import Example
+    from tunebird_trainer.data.masks import Template
     from tunebird_trainer.data.work import Desk, Entry
-    from tunebird_trainer.examples import Example
-    from tunebird_trainer.masks import Template
 
 _SEQUENCE, _PAIR = ("input_ids", "labels"), ("prompt_ids", "chosen_ids", "rejected_ids")
 COLUMNS = {Objective.SFT: _SEQUENCE, Objective.CONTINUE: _SEQUENCE, Objective.DPO: _PAIR}

@@ -5,18 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tunebird_trainer import formats, redaction
 from tunebird_trainer.config import OnFound
-from tunebird_trainer.data import content, reading, safety
+from tunebird_trainer.data import content, formats, reading, redaction, safety
 from tunebird_trainer.data.balance import Profile
 from tunebird_trainer.data.work import Entry
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
+    from tunebird_trainer.data.examples import Example
+    from tunebird_trainer.data.formats import Format
     from tunebird_trainer.data.reading import Source
     from tunebird_trainer.data.work import Desk
-    from tunebird_trainer.examples import Example
-    from tunebird_trainer.formats import Format
 
 
 @dataclass(slots=True)

@@ -5,16 +5,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import bad_rows, masks, storage
-from tunebird_trainer import sources as places
 from tunebird_trainer.config import Objective
 from tunebird_trainer.data import (
+    bad_rows,
     cache,
     canaries,
     contamination,
     content,
     duplicates,
     encoding,
+    masks,
     mixing,
     reading,
     reporting,
@@ -25,6 +25,8 @@ from tunebird_trainer.data.intake import Intake
 from tunebird_trainer.data.prepared import FACTS, Canary, Facts, Prepared
 from tunebird_trainer.data.work import Desk, Entry, Ledger, Work, draw
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import sources as places
+from tunebird_trainer.stores import storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

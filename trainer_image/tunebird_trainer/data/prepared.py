@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import datasets
 
-    from tunebird_trainer.formats import Message
+    from tunebird_trainer.data.formats import Message
 
 
 FACTS = "prepared.json"

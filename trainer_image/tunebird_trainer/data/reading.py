@@ -6,26 +6,26 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunebird_trainer import formats
 from tunebird_trainer.config import OnInvalid, SplitBy
+from tunebird_trainer.data import formats
+from tunebird_trainer.data.examples import InvalidRow
+from tunebird_trainer.data.formats import Format
+from tunebird_trainer.data.rows import files_of, read
+from tunebird_trainer.data.suitable import mismatch
 from tunebird_trainer.data.work import BEAT_ROWS
-from tunebird_trainer.examples import InvalidRow
-from tunebird_trainer.formats import Format
-from tunebird_trainer.heartbeat import pulse
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.rows import files_of, read
-from tunebird_trainer.sources import fetch_dataset
-from tunebird_trainer.storage import digest_of, file_digest
-from tunebird_trainer.suitable import mismatch
+from tunebird_trainer.stores.sources import fetch_dataset
+from tunebird_trainer.stores.storage import digest_of, file_digest
+from tunebird_trainer.survival.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tunebird_trainer.config import Config, Dataset
+    from tunebird_trainer.data.examples import Example
+    from tunebird_trainer.data.rows import Row
     from tunebird_trainer.data.work import Desk
-    from tunebird_trainer.examples import Example
-    from tunebird_trainer.rows import Row
 
 _LOOKED_AT = 100  # rows, to find the format
 

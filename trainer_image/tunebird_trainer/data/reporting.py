@@ -20,17 +20,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import redaction
+from tunebird_trainer.data import redaction
 from tunebird_trainer.data.balance import quantiles
 from tunebird_trainer.data.prepared import Counts
 
 if TYPE_CHECKING:
     from tunebird_trainer.data.balance import Profile
+    from tunebird_trainer.data.formats import Format
     from tunebird_trainer.data.prepared import Prepared
     from tunebird_trainer.data.reading import Source
     from tunebird_trainer.data.tokens import Tally
     from tunebird_trainer.data.work import Desk
-    from tunebird_trainer.formats import Format
 
 _COUNTED = (
     "rows", "invalid", "duplicates", "near_duplicates", "unsafe", "contaminated", "left_out", "too_long",

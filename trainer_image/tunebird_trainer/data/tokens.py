@@ -11,8 +11,8 @@ import numpy as np
 import pyarrow as pa
 from datasets import Dataset
 
-from tunebird_trainer import masks
-from tunebird_trainer.heartbeat import pulse
+from tunebird_trainer.data import masks
+from tunebird_trainer.survival.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

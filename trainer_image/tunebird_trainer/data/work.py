@@ -10,16 +10,16 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import examples
-from tunebird_trainer.heartbeat import pulse
+from tunebird_trainer.data import examples
+from tunebird_trainer.survival.heartbeat import pulse
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
-    from tunebird_trainer.bad_rows import BadRows
     from tunebird_trainer.config import Config
-    from tunebird_trainer.examples import Example
+    from tunebird_trainer.data.bad_rows import BadRows
+    from tunebird_trainer.data.examples import Example
 
 BEAT_ROWS = 512  # between signs of life
 _SHOWN = 5  # cases named in a message; all are counted

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebird_checks.chat import Target
-from tunebird_trainer import sources, storage
 from tunebird_trainer.evaluation import evaluating, rules, scores
 from tunebird_trainer.evaluation.evaluating import Plan, Subject
 from tunebird_trainer.evaluation.report import failure_of
 from tunebird_trainer.outcome import ExitCode, Failure, Reason
 from tunebird_trainer.server import source
+from tunebird_trainer.stores import sources, storage
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
@@ -68,7 +68,7 @@ def _prepared(config: Config) -> Prepared | None:
     """Only for gates on the training data, which must be prepared for it."""
     if not any(gate.metric.partition(".")[0] in rules.BUILT_IN for gate in config.evaluation.gates):
         return None
-    from tunebird_trainer import data
-    from tunebird_trainer.loading import load_tokenizer
+    from tunebird_trainer.data import pipeline
+    from tunebird_trainer.training.loading import load_tokenizer
 
-    return data.prepare(config, load_tokenizer(sources.fetch_model(config.model), config))
+    return pipeline.prepare(config, load_tokenizer(sources.fetch_model(config.model), config))

@@ -16,11 +16,13 @@ from tunebird_checks import results as running
 from tunebird_checks.chat import Generation, Target
 from tunebird_checks.metrics import Measure, differences, measures
 from tunebird_checks.results import Results
-from tunebird_trainer import heartbeat, redaction, storage
+from tunebird_trainer.data import redaction
 from tunebird_trainer.evaluation import gates, harness, rules, scores, suites, training_data
 from tunebird_trainer.evaluation.report import CONFIDENCE, EvaluationReport, Line
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.server import source
+from tunebird_trainer.stores import storage
+from tunebird_trainer.survival import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable

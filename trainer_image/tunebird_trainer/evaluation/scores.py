@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebird_checks.results import Results
-from tunebird_trainer import environment, sources, storage
+from tunebird_trainer.stores import sources, storage
+from tunebird_trainer.training import environment
 
 if TYPE_CHECKING:
     from tunebird_checks import Suite

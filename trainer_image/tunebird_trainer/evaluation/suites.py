@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 import tunebird_checks
 from tunebird_checks import lint
-from tunebird_trainer import sources, storage
 from tunebird_trainer.config import Config, Dataset, Suite
 from tunebird_trainer.evaluation.rules import HARNESS, bound_of
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import sources, storage
 
 if TYPE_CHECKING:
     from pathlib import Path

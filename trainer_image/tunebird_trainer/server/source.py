@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from tunebird_trainer import sources
 from tunebird_trainer.config import Model
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.sources import fetch_directory
-from tunebird_trainer.storage import directory_digest
-from tunebird_trainer.stores import MANIFEST
+from tunebird_trainer.stores import sources
+from tunebird_trainer.stores.objects import MANIFEST
+from tunebird_trainer.stores.sources import fetch_directory
+from tunebird_trainer.stores.storage import directory_digest
 
 
 def directory(uri: str) -> Path:

@@ -12,14 +12,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, assert_never
 
 from tunebird_trainer.config import LossOn, Objective
-from tunebird_trainer.examples import Conversation, Document, InvalidRow, Message, Preference, Unpaired
-from tunebird_trainer.formats import GAP
+from tunebird_trainer.data.examples import Conversation, Document, InvalidRow, Message, Preference, Unpaired
+from tunebird_trainer.data.formats import GAP
+from tunebird_trainer.data.redaction import PLACEHOLDERS
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.redaction import PLACEHOLDERS
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
-    from tunebird_trainer.examples import Example
+    from tunebird_trainer.data.examples import Example
 
 IGNORED = -100
 # What redaction writes in place of what it found, and gaps that nobody filled.

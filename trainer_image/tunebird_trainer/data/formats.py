@@ -6,7 +6,7 @@ import re
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, assert_never
 
-from tunebird_trainer.examples import (
+from tunebird_trainer.data.examples import (
     Conversation,
     Document,
     Example,
@@ -19,7 +19,7 @@ from tunebird_trainer.examples import (
     required,
     text,
 )
-from tunebird_trainer.turns import (
+from tunebird_trainer.data.turns import (
     check_opening,
     check_order,
     decoded,

@@ -7,19 +7,21 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import answering, environment, forms, outputs, sources, storage
-from tunebird_trainer.card import card, servable
+from tunebird_trainer.artifacts import answering, forms
+from tunebird_trainer.artifacts.card import card, servable
 from tunebird_trainer.config import Form, as_json
-from tunebird_trainer.stores import MANIFEST
+from tunebird_trainer.stores import outputs, sources, storage
+from tunebird_trainer.stores.objects import MANIFEST
+from tunebird_trainer.training import environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tunebird_trainer.checkpoints import Saved
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data import Prepared
+    from tunebird_trainer.data.prepared import Prepared
     from tunebird_trainer.evaluation import EvaluationReport
+    from tunebird_trainer.survival.checkpoints import Saved
 
 CURVES = "curves.jsonl"
 # Of the curves, what the run computed: times differ from run to run, and the same run makes the same artifact.

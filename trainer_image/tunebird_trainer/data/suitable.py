@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tunebird_trainer.config import Objective
-from tunebird_trainer.formats import Format
+from tunebird_trainer.data.formats import Format
 
 FORMATS: dict[Objective, tuple[Format, ...]] = {
     Objective.SFT: (Format.MESSAGES, Format.PROMPT_COMPLETION, Format.ALPACA, Format.SHAREGPT),

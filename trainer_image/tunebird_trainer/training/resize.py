@@ -15,12 +15,13 @@ from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebird_trainer import deepspeed, group, heartbeat
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.survival import group, heartbeat
+from tunebird_trainer.training import deepspeed
 
 if TYPE_CHECKING:
-    from tunebird_trainer.checkpoints import Checkpoints, Saved
     from tunebird_trainer.config import Config
+    from tunebird_trainer.survival.checkpoints import Checkpoints, Saved
 
 
 def ready(config: Config, checkpoints: Checkpoints, saved: Saved) -> Path:

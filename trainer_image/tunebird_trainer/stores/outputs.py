@@ -6,9 +6,9 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import registry, sources, storage, stores
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.stores import MANIFEST, Subject
+from tunebird_trainer.stores import objects, registry, sources, storage
+from tunebird_trainer.stores.objects import MANIFEST, Subject
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,7 +43,7 @@ def check_writable(uri: str) -> None:
         case "pvc" | "file":
             storage.check_writable(sources.place(uri).parent, "output")
         case "s3" | "gs":
-            stores.check_writable(uri, f"output {uri}")
+            objects.check_writable(uri, f"output {uri}")
         case _:
             registry.published(uri)
 
@@ -54,7 +54,7 @@ def staging(uri: str) -> Path:
         final = sources.place(uri)
         parent, name = final.parent, final.name
     else:
-        parent, name = stores.cache() / "staged", storage.text_digest(uri)[:16]
+        parent, name = objects.cache() / "staged", storage.text_digest(uri)[:16]
     for stale in parent.glob(f".partial-{name}-*"):
         storage.discard(stale)
     aside = parent / f".partial-{name}-{os.getpid()}"
@@ -68,14 +68,14 @@ def publish(staged: Path, uri: str, job: str) -> None:
         case "pvc" | "file":
             storage.publish(staged, sources.place(uri))
         case "s3" | "gs":
-            stores.publish(staged, uri, job)
+            objects.publish(staged, uri, job)
         case _:
             registry.publish(staged, uri, staged.parent)
     storage.discard(staged)
 
 
 def _kind(uri: str) -> str:
-    kind = stores.scheme(uri)
+    kind = objects.scheme(uri)
     if kind not in SCHEMES:
         known = ", ".join(f"{each}://" for each in SCHEMES)
         raise Failure(Reason.INVALID_CONFIG, f"output.uri: {uri!r} is no place to write to; use one of {known}")
@@ -88,8 +88,8 @@ def _found(uri: str) -> tuple[dict[str, Any] | None, bool]:
         case "pvc" | "file":
             return _found_directory(sources.place(uri))
         case "s3" | "gs":
-            manifest = stores.read_json(f"{uri}/{MANIFEST}", Subject(f"output {uri}", Reason.INVALID_CONFIG))
-            return manifest, manifest is None or stores.is_whole(uri, _files(manifest))
+            manifest = objects.read_json(f"{uri}/{MANIFEST}", Subject(f"output {uri}", Reason.INVALID_CONFIG))
+            return manifest, manifest is None or objects.is_whole(uri, _files(manifest))
         case _:  # a registry keeps blobs by digest, and a manifest only with all its blobs
             return registry.published(uri), True
 

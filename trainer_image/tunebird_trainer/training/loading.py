@@ -5,9 +5,10 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import arguments, devices, templates
 from tunebird_trainer.config import Precision, Quantization
+from tunebird_trainer.data import templates
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.training import arguments, devices
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import masks
 from tunebird_trainer.config import OnTooLong
-from tunebird_trainer.examples import Conversation, Document
-from tunebird_trainer.masks import Pair, Sequence
+from tunebird_trainer.data import masks
+from tunebird_trainer.data.examples import Conversation, Document
+from tunebird_trainer.data.masks import Pair, Sequence
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
-    from tunebird_trainer.examples import Example, Message
-    from tunebird_trainer.masks import Encoded, Template
+    from tunebird_trainer.data.examples import Example, Message
+    from tunebird_trainer.data.masks import Encoded, Template
 
 
 class TooLong(ValueError):  # noqa: N818  a finding, not a fault of ours

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tunebird_trainer import arguments
+from tunebird_trainer.training import arguments
 
 if TYPE_CHECKING:
     from datasets import Dataset

@@ -13,13 +13,14 @@ from transformers import PrinterCallback, TrainerCallback, set_seed
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from trl import DPOTrainer, SFTTrainer
 
-from tunebird_trainer import arguments, deepspeed, devices, heartbeat, objectives, packing, randomness, worst_case
 from tunebird_trainer.config import target_modules
-from tunebird_trainer.divergence import not_finite
-from tunebird_trainer.keeper import Keeper, StopRequestedDuringEvaluation
-from tunebird_trainer.loading import shape
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.samples import Sampler
+from tunebird_trainer.survival import heartbeat
+from tunebird_trainer.training import arguments, deepspeed, devices, objectives, packing, randomness, worst_case
+from tunebird_trainer.training.divergence import not_finite
+from tunebird_trainer.training.keeper import Keeper, StopRequestedDuringEvaluation
+from tunebird_trainer.training.loading import shape
+from tunebird_trainer.training.samples import Sampler
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data import Prepared
+    from tunebird_trainer.data.prepared import Prepared
 
 
 class _Enduring:

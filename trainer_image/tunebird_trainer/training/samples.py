@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import TrainerCallback
 
-from tunebird_trainer import group, randomness
+from tunebird_trainer.survival import group
+from tunebird_trainer.training import randomness
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import json
 from dataclasses import replace
 from typing import Any
 
-from tunebird_trainer.examples import ROLES, InvalidRow, Message, ToolCall, kind, text
+from tunebird_trainer.data.examples import ROLES, InvalidRow, Message, ToolCall, kind, text
 
 _ALIASES = {"developer": "system", "function": "tool"}
 _SPEAKERS = {

@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urljoin
 
-from tunebird_trainer import storage, stores
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.registry_session import Address, Session
-from tunebird_trainer.stores import MANIFEST, Subject
+from tunebird_trainer.stores import objects, storage
+from tunebird_trainer.stores.objects import MANIFEST, Subject
+from tunebird_trainer.stores.registry_session import Address, Session
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def fetch(uri: str, subject: Subject) -> Path:
         manifest = _manifest(address)
         if manifest is None:
             raise Failure(subject.absent, f"{subject.name}: nothing is at {uri}; push it there or correct the URI")
-        final = stores.cache() / "oci" / manifest["config"]["digest"].removeprefix("sha256:")[:32]
+        final = objects.cache() / "oci" / manifest["config"]["digest"].removeprefix("sha256:")[:32]
         final.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(final.with_suffix(".lock")):
             if not final.exists():

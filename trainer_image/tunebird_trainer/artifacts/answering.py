@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import masks
+from tunebird_trainer.data import masks
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data import Prepared
+    from tunebird_trainer.data.prepared import Prepared
 
 PROMPTS = 20
 LEAST_SHARE = 0.95

@@ -10,16 +10,16 @@ import torch
 from peft import PeftModel
 from transformers import AutoModelForCausalLM, GenerationConfig
 
-from tunebird_trainer import masks
 from tunebird_trainer.config import Form, Quantization, Tuning
-from tunebird_trainer.loading import load_model, load_tokenizer
+from tunebird_trainer.data import masks
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.training.loading import load_model, load_tokenizer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data import Prepared
+    from tunebird_trainer.data.prepared import Prepared
 
 CHECKED = ".check-merged"  # the merged form where it is only checked and evaluated, not published
 # How far the next-token distribution of the saved model may be from the trained one's, in nats a token (KL divergence).

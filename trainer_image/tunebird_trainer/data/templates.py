@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import masks, sources
 from tunebird_trainer.config import Objective
+from tunebird_trainer.data import masks
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import sources
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config

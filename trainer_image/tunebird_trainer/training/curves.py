@@ -10,14 +10,14 @@ import queue
 import threading
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import devices, objectives
 from tunebird_trainer.config import Tuning
+from tunebird_trainer.training import devices, objectives
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.devices import Device
+    from tunebird_trainer.training.devices import Device
 
 NAME = "curves.jsonl"
 # What TRL logs, by the name that the curves have for it.

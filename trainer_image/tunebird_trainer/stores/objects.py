@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
-from tunebird_trainer import storage
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import storage
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -19,9 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from tunebird_trainer import heartbeat
-from tunebird_trainer.heartbeat import Beat, Hung, Phase
 from tunebird_trainer.outcome import ExitCode, Failure, Reason
+from tunebird_trainer.survival import heartbeat
+from tunebird_trainer.survival.heartbeat import Beat, Hung, Phase
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

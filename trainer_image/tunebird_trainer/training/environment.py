@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import deepspeed, faults, group, heartbeat, sources, storage
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import sources, storage
+from tunebird_trainer.survival import faults, group, heartbeat
+from tunebird_trainer.training import deepspeed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,9 +27,7 @@ if TYPE_CHECKING:
 LIBRARIES = ("torch", "transformers", "trl", "peft", "accelerate", "deepspeed", "bitsandbytes", "tokenizers",
              "safetensors")  # fmt: skip
 # What decides which numbers come out.
-_RECIPE = ("data/*", "arguments", "deepspeed", "devices", "divergence", "examples", "formats", "keeper", "lengths",
-           "loading", "masks", "objectives", "packing", "randomness", "redaction", "rows", "run", "samples",
-           "templates", "trainer", "turns", "worst_case")  # fmt: skip
+_RECIPE = ("data/*", "training/*", "run")
 _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
@@ -72,7 +72,7 @@ def versions() -> dict[str, str]:
 
 def code_digest() -> str:
     """Over this recipe's source and the versions of the libraries that compute."""
-    here = Path(__file__).parent
+    here = Path(__file__).parents[1]
     paths = sorted(path for name in _RECIPE for path in here.glob(f"{name}.py"))
     lines = [f"{path.relative_to(here)} {storage.file_digest(path)}\n" for path in paths]
     lines += [f"{name} {version}\n" for name, version in versions().items()]

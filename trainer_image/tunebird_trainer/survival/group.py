@@ -13,8 +13,8 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tunebird_trainer import heartbeat
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.survival import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

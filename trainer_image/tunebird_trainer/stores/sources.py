@@ -1,5 +1,5 @@
 """Where data, models, checkpoints and artifacts are read: every address becomes a local directory or file. Volumes are
-looked at where they are mounted; the rest is fetched (see `stores.py` and `registry.py`) or kept in the hub's cache."""
+looked at where they are mounted; the rest is fetched (see `objects.py` and `registry.py`) or kept in the hub's cache."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebird_trainer import registry, stores
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.storage import directory_digest
-from tunebird_trainer.stores import MANIFEST, Subject
+from tunebird_trainer.stores import objects, registry
+from tunebird_trainer.stores.objects import MANIFEST, Subject
+from tunebird_trainer.stores.storage import directory_digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,8 +43,8 @@ def fetch_dataset(dataset: Dataset) -> Path:
     """The local file or directory of a dataset."""
     if dataset.uri.startswith("hf://"):
         return _hub_dataset(dataset)
-    if stores.scheme(dataset.uri) in stores.READ:
-        return stores.fetch(dataset.uri, Subject(f"dataset {dataset.name}", Reason.DATASET_NOT_FOUND))
+    if objects.scheme(dataset.uri) in objects.READ:
+        return objects.fetch(dataset.uri, Subject(f"dataset {dataset.name}", Reason.DATASET_NOT_FOUND))
     path = _located(dataset.uri, Reason.DATASET_NOT_FOUND)
     if not path.exists():
         raise Failure(
@@ -71,13 +71,13 @@ def fetch_model(model: Model) -> Path:
 def fetch_directory(model: Model) -> Path:
     """What lies at a model's address, an artifact or a bare model, as it is."""
     subject = Subject(f"model {model.uri}", Reason.MODEL_NOT_FOUND, Reason.GATED_MODEL)
-    match stores.scheme(model.uri):
+    match objects.scheme(model.uri):
         case "hf":
             return _hub_model(model)
         case "oci":
             return registry.fetch(model.uri, subject)
         case "s3" | "gs":
-            path = stores.fetch(model.uri.rstrip("/") + "/", subject)
+            path = objects.fetch(model.uri.rstrip("/") + "/", subject)
         case "https":
             remedy = "a web server lists no directory; use hf://, s3://, gs://, oci:// or a volume"
             raise Failure(Reason.MODEL_NOT_FOUND, f"{subject.name}: {remedy}")

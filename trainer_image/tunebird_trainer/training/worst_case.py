@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from tunebird_trainer import environment, objectives, randomness
 from tunebird_trainer.config import Quantization, Tuning
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.training import environment, objectives, randomness
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config

@@ -11,8 +11,9 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import group, storage
 from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.stores import storage
+from tunebird_trainer.survival import group
 
 if TYPE_CHECKING:
     from pathlib import Path

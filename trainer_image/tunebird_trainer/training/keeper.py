@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from tunebird_trainer import curves, devices
 from tunebird_trainer.config import Precision
-from tunebird_trainer.divergence import Losses, not_finite
-from tunebird_trainer.group import agreed, barrier
 from tunebird_trainer.progress import Progress, Speed
+from tunebird_trainer.survival.group import agreed, barrier
+from tunebird_trainer.training import curves, devices
+from tunebird_trainer.training.divergence import Losses, not_finite
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tunebird_trainer.checkpoints import Checkpoints, Saved
     from tunebird_trainer.config import Config
-    from tunebird_trainer.curves import Curves
+    from tunebird_trainer.survival.checkpoints import Checkpoints, Saved
+    from tunebird_trainer.training.curves import Curves
 
 _LOG_KEPT = 20  # entries of the log that stay in a checkpoint's state
 

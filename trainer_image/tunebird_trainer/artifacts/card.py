@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.data import Counts, Prepared
+    from tunebird_trainer.data.prepared import Counts, Prepared
 
 NOT_SAID = "Not stated by the owner of the job."
 _COLUMNS = ("Dataset", "Source", "Format", "Rows", "Trained", "Held out", "Invalid", "Duplicates", "Too long",

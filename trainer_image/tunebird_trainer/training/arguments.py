@@ -6,14 +6,14 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import deepspeed, devices, objectives
 from tunebird_trainer.config import Mixing, Precision, Quantization, Tuning, target_modules
+from tunebird_trainer.training import deepspeed, devices, objectives
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tunebird_trainer.config import Config
-    from tunebird_trainer.devices import Device
+    from tunebird_trainer.training.devices import Device
 
 OPTIMIZERS = {
     "adamw": "adamw_torch_fused",

@@ -18,12 +18,14 @@ class ImageTableError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """How containers of images that match the glob `image` start; `command` of the container replaces `entrypoint`."""
+    """How containers of images that match the glob `image` start; `command` of the container replaces `entrypoint`,
+    and its `args` replace `cmd`."""
 
     image: str
     entrypoint: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     env: Mapping[str, str] = field(default_factory=dict)
+    cmd: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ class ImageTable:
         return cls(entries, str(path))
 
 
-_FIELDS = {"image", "entrypoint", "path", "env"}
+_FIELDS = {"image", "entrypoint", "cmd", "path", "env"}
 
 
 def _image(where: str, entry: Mapping[str, Any]) -> Image:
@@ -61,6 +63,7 @@ def _image(where: str, entry: Mapping[str, Any]) -> Image:
         tuple(str(word) for word in entry.get("entrypoint") or ()),
         tuple(str(word) for word in entry.get("path") or ()),
         {key: str(value) for key, value in (entry.get("env") or {}).items()},
+        tuple(str(word) for word in entry.get("cmd") or ()),
     )
 
 

@@ -12,9 +12,9 @@ __all__ = ["BUILTIN", "Image", "ImageTable", "absent", "find"]
 _PYTHON = str(Path(sys.executable).parent)
 
 
-def _everywhere(name: str, entrypoint: tuple[str, ...], path: tuple[str, ...] = ()) -> tuple[Image, ...]:
+def _everywhere(name: str, cmd: tuple[str, ...], path: tuple[str, ...] = ()) -> tuple[Image, ...]:
     globs = (name, f"{name}:*", f"{name}@*", f"*/{name}", f"*/{name}:*", f"*/{name}@*")
-    return tuple(Image(glob, entrypoint, path) for glob in globs)
+    return tuple(Image(glob, path=path, cmd=cmd) for glob in globs)
 
 
 BUILTIN = ImageTable(

@@ -82,7 +82,7 @@ class Launch:
         memory = (container.get("resources") or {}).get("limits", {}).get("memory")
         file = log_file(self._directory, container["name"], attempt)
         self._make_room(container["name"], attempt)
-        argv = (entrypoint or image.entrypoint) + arguments
+        argv = entrypoint + arguments if entrypoint else image.entrypoint + (arguments or image.cmd)
         if not argv:
             raise environment.ConfigError("no command specified")
         limit = int(quantity(memory)) if memory else None

@@ -71,6 +71,8 @@ class Reader:
             plain = self._inflate.decompress(packed, MOST_HEADERS)
         except zlib.error as error:
             raise SpdyError(f"headers can't be decompressed: {error}") from error
+        if self._inflate.unconsumed_tail:
+            raise SpdyError(f"headers of more than {MOST_HEADERS} bytes")
         words = list(_words(plain))
         return {
             name.decode("latin-1").lower(): value.split(b"\0")[0].decode("latin-1")

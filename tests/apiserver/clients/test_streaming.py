@@ -19,7 +19,8 @@ import pytest
 from kubernetes import client, config
 from kubernetes.stream import stream
 
-from apiserver.conftest import Cluster
+from apiserver.conftest import KUBECTL, Cluster
+from fakes.terminals import Terminal
 
 Obj = dict[str, Any]
 
@@ -224,3 +225,48 @@ def test_what_can_be_streamed_is_in_the_discovery(cluster: Cluster) -> None:
     assert found["pods/exec"] == ("PodExecOptions", ["create", "get"])
     assert found["pods/attach"] == ("PodAttachOptions", ["create", "get"])
     assert found["pods/portforward"] == ("PodPortForwardOptions", ["create", "get"])
+
+
+def test_exec_takes_a_long_command(sleeper: Cluster) -> None:
+    text = "x" * 50_000
+    assert sleeper.kubectl("exec", "p", "-c", "c", "--", "echo", text) == f"{text}\n"
+
+
+def on_terminal(cluster: Cluster, *args: str) -> Terminal:
+    return Terminal([str(KUBECTL), "-n", cluster.namespace, *args], cluster.env)
+
+
+def test_exec_on_a_terminal_has_its_size_and_follows_it(sleeper: Cluster) -> None:
+    terminal = on_terminal(sleeper, "exec", "-it", "p", "-c", "c", "--", "sh")
+    terminal.type("tty; until [ \"$(stty size)\" = '33 101' ]; do sleep 0.05; done; echo si''zed")
+    assert "/dev/pts/" in terminal.until("sized")
+    terminal.resize(50, 120)
+    terminal.type("until [ \"$(stty size)\" = '50 120' ]; do sleep 0.05; done; echo fol''lowed; exit 9")
+    terminal.until("followed")
+    assert terminal.end() == 9
+
+
+def test_run_with_a_terminal_is_a_shell_in_a_pod_of_its_own(cluster: Cluster) -> None:
+    terminal = on_terminal(cluster, "run", "-it", "--rm", "shell", "--image=busybox", "--restart=Never", "--", "sh")
+    terminal.until("press")
+    terminal.type("echo in $(host''name); exit 4")
+    terminal.until("in shell")
+    assert terminal.end() == 4
+    assert cluster.run("get", "pod", "shell").returncode == 1
+
+
+def test_run_reads_stdin(cluster: Cluster) -> None:
+    done = cluster.run(
+        "run", "-i", "--rm", "-q", "reader", "--image=busybox", "--restart=Never", "--", "sh", stdin="echo $((6 * 7))"
+    )
+    assert (done.returncode, done.stdout.splitlines()[:1]) == (0, ["42"])
+
+
+def test_executed_command_ends_with_its_container(cluster: Cluster) -> None:
+    run(cluster, pod("short", container("c", "sh", "-c", "trap 'exit 0' TERM; sleep 3600 & wait")))
+    running = cluster.start("exec", "short", "--", "sh", "-c", "echo begun; exec sleep 3600")
+    assert running.stdout is not None
+    assert running.stdout.readline() == "begun\n"
+    cluster.kubectl("delete", "pod", "short", "--timeout=30s")
+    assert running.wait(20) == 137
+    running.communicate()

@@ -17,8 +17,9 @@ from pathlib import Path
 from tunebird_checks import intervals
 from tunebird_checks.answers import Outcome
 from tunebird_checks.metrics import differences
-from tunebird_trainer import config_file, storage
+from tunebird_trainer import config_file
 from tunebird_trainer.evaluation import evaluating, scores
+from tunebird_trainer.stores import storage
 
 CONFIDENCE = 0.95
 PLAIN = {"answer", "benign", "harmful"}  # tags that name no kind of case

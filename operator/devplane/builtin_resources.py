@@ -65,6 +65,8 @@ storageclasses StorageClass C short=sc singular=storageclass
 volumeattachments VolumeAttachment C sub=status
 admissionregistration.k8s.io/v1
 mutatingwebhookconfigurations MutatingWebhookConfiguration C cat=api-extensions
+validatingadmissionpolicies ValidatingAdmissionPolicy C cat=api-extensions singular=validatingadmissionpolicy sub=status
+validatingadmissionpolicybindings ValidatingAdmissionPolicyBinding C cat=api-extensions
 validatingwebhookconfigurations ValidatingWebhookConfiguration C cat=api-extensions
 apiextensions.k8s.io/v1
 customresourcedefinitions CustomResourceDefinition C short=crd,crds cat=api-extensions sub=status

@@ -20,6 +20,8 @@ GENERATED = frozenset({
     "customresourcedefinitions.apiextensions.k8s.io", "priorityclasses.scheduling.k8s.io",
     "validatingwebhookconfigurations.admissionregistration.k8s.io",
     "mutatingwebhookconfigurations.admissionregistration.k8s.io",
+    "validatingadmissionpolicies.admissionregistration.k8s.io",
+    "validatingadmissionpolicybindings.admissionregistration.k8s.io",
 })  # fmt: skip
 
 

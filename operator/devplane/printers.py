@@ -245,6 +245,24 @@ def _role(obj: Obj, _: datetime) -> list[Any]:
     return [_name(obj), obj["metadata"].get("creationTimestamp")]
 
 
+def _webhooks(obj: Obj, now: datetime) -> list[Any]:
+    return [_name(obj), len(obj.get("webhooks") or ()), age(obj, now)]
+
+
+def _policy(obj: Obj, now: datetime) -> list[Any]:
+    kind = _spec(obj).get("paramKind")
+    shown = f"{kind['apiVersion']}/{kind['kind']}" if kind else UNSET
+    return [_name(obj), len(_spec(obj).get("validations") or ()), shown, age(obj, now)]
+
+
+def _policy_binding(obj: Obj, now: datetime) -> list[Any]:
+    reference = _spec(obj).get("paramRef") or {}
+    named = f"{reference.get('namespace') or '*'}/{reference['name']}" if reference.get("name") else ""
+    shown = named or (_selector(reference["selector"]) if "selector" in reference else UNSET)
+    return [_name(obj), _spec(obj).get("policyName", ""), shown, age(obj, now)]
+
+
+_ADMISSION = "admissionregistration.k8s.io"
 _WORKLOAD = ("+Containers", "+Images", "+Selector")
 _BINDING = ("Name", "Role", "Age", "+Users", "+Groups", "+ServiceAccounts")
 _SETS = ("Name", "Desired:integer", "Current:integer", "Ready:integer", "Age", *_WORKLOAD)
@@ -276,4 +294,9 @@ PRINTERS: Mapping[str, Printer] = {
     "clusterroles.rbac.authorization.k8s.io": Printer(("Name", "Created At:date"), _role),
     "rolebindings.rbac.authorization.k8s.io": Printer(_BINDING, _binding),
     "clusterrolebindings.rbac.authorization.k8s.io": Printer(_BINDING, _binding),
+    f"validatingwebhookconfigurations.{_ADMISSION}": Printer(("Name", "Webhooks:integer", "Age"), _webhooks),
+    f"mutatingwebhookconfigurations.{_ADMISSION}": Printer(("Name", "Webhooks:integer", "Age"), _webhooks),
+    f"validatingadmissionpolicies.{_ADMISSION}": Printer(("Name", "Validations:integer", "ParamKind", "Age"), _policy),
+    f"validatingadmissionpolicybindings.{_ADMISSION}": Printer(("Name", "PolicyName", "ParamRef", "Age"),
+                                                               _policy_binding),
 }  # fmt: skip

@@ -63,7 +63,7 @@ class Server:
         self._shaper = Shaper(Tables(crd, api.clock))
         self._openapi = OpenApi(api.registry, crd)
         authorizer = Authorizer(api.store)
-        self.webhooks = Webhooks(api.store, api.registry)
+        self.webhooks = Webhooks(api.store, api.registry, authorizer)
         self._gate = Gate(authentication, authorizer)
         self._reviews = Reviews(tokens, authorizer)
         escalation = Escalation(authorizer)

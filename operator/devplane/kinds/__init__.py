@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devplane.kinds import cluster, discovery, jobs, metadata, pods, services, storage, webhooks, workloads
+from devplane.kinds import cluster, discovery, jobs, metadata, pods, policies, services, storage, webhooks, workloads
 
 DEFAULTS = {
     ("v1", "Pod"): pods.default,
@@ -27,6 +27,8 @@ DEFAULTS = {
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.default_crd,
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): webhooks.default_validating,
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"): webhooks.default_mutating,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): policies.default,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"): policies.default_binding,
     ("networking.k8s.io/v1", "NetworkPolicy"): discovery.default_network_policy,
     ("autoscaling/v2", "HorizontalPodAutoscaler"): workloads.default_autoscaler,
 }
@@ -37,6 +39,7 @@ PREPARES = {
     ("v1", "PersistentVolumeClaim"): storage.prepare_claim,
     ("v1", "PersistentVolume"): storage.prepare_volume,
     ("batch/v1", "Job"): jobs.prepare,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): policies.prepare,
 }
 VALIDATES = {
     ("v1", "Pod"): pods.validate,
@@ -59,6 +62,8 @@ VALIDATES = {
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): cluster.validate_binding,
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): webhooks.validate,
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"): webhooks.validate,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): policies.validate,
+    ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"): policies.validate_binding,
     ("policy/v1", "PodDisruptionBudget"): workloads.validate_budget,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.validate_definition,
 }

@@ -9,12 +9,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from devplane.errors import AdmissionPendingError, ApiError, go_quote
+from devplane.rbac import Authorizer
 from devplane.resources import Registry
 from devplane.store import Store
 from devplane.webhooks.calling import Caller, CallError
 from devplane.webhooks.configurations import Configurations
+from devplane.webhooks.policies import Policies
 from devplane.webhooks.reviews import Answer, InvalidAnswerError, answer, question
-from devplane.webhooks.session import Call, PendingError, Session
+from devplane.webhooks.session import Call, PendingError, Session, World
 
 Obj = dict[str, Any]
 T = TypeVar("T")
@@ -28,23 +30,22 @@ MOST_WAITING = 1000
 class Webhooks:
     """Of one control plane. Where no configuration is stored, `session` is None and nothing happens."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
-        self._store = store
-        self._registry = registry
-        self._configurations = Configurations(store)
+    def __init__(self, store: Store, registry: Registry, authorizer: Authorizer) -> None:
+        policies = Policies(store, registry, authorizer)
+        self._world = World(Configurations(store), policies, store, registry, authorizer)
         self._caller = Caller(store)
         self._waiting: dict[bytes, Session] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def exist(self) -> bool:
-        return self._configurations.exist
+        return self._world.configurations.exist or self._world.policies.exist
 
     def session(self) -> Session | None:
         """Admission for one request, or None where there is nobody to ask."""
         if not self.exist:
             return None
-        return Session(self._configurations, self._store, self._registry)
+        return Session(self._world)
 
     async def close(self) -> None:
         for task in self._tasks:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from devplane.cel_library import FUNCTIONS
 from devplane.webhooks.attributes import Attributes
+from devplane.webhooks.authority import Authority
 from devplane.webhooks.reviews import group_version_kind, group_version_resource
 
 if TYPE_CHECKING:
@@ -16,6 +18,28 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 FAILURES = (ValueError, TypeError, RuntimeError, KeyError, IndexError, OverflowError)
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What expressions may read and call; `failed` are variables of a policy that have no value, and why."""
+
+    variables: Obj
+    authority: Authority
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def extended(self, declared: Sequence[Obj]) -> Scope:
+        """With a policy's own variables, each of which may use those before it."""
+        scope = Scope({**self.variables, "variables": {}}, self.authority)
+        for one in declared:
+            name = one["name"]
+            try:
+                held = {**scope.variables["variables"], name: evaluated(one["expression"], scope)}
+                scope = Scope({**scope.variables, "variables": held}, self.authority, scope.failed)
+            except ConditionError as error:
+                why = f'composited variable "{name}" fails to evaluate: {error}'
+                scope = Scope(scope.variables, self.authority, {**scope.failed, name: why})
+        return scope
 
 
 class ConditionError(Exception):
@@ -30,23 +54,26 @@ def compiled(expression: str) -> Program:
     return cel.compile(expression)
 
 
-def evaluated(expression: str, variables: Mapping[str, Any]) -> Any:
+def evaluated(expression: str, scope: Scope) -> Any:
     """Raises ConditionError where the expression has no value."""
     from cel import Context
 
+    known = {**scope.variables, **scope.authority.variables}
+    functions = {**FUNCTIONS, **scope.authority.functions}
     try:
-        return compiled(expression).execute(Context(variables=dict(variables), functions=FUNCTIONS))
+        return compiled(expression).execute(Context(variables=known, functions=functions))
     except FAILURES as failure:
         why = f"no such key: {failure.args[0]}" if isinstance(failure, KeyError) else str(failure)
+        why = next((text for name, text in scope.failed.items() if f"variables.{name}" in expression), why)
         raise ConditionError(f"expression '{expression}' resulted in error: {why}") from failure
 
 
-def all_hold(expressions: Iterable[str], variables: Mapping[str, Any]) -> bool:
+def all_hold(expressions: Iterable[str], scope: Scope) -> bool:
     """False as soon as one is false; raises ConditionError where none is false and one has no value."""
     errors = []
     for expression in expressions:
         try:
-            if evaluated(expression, variables) is not True:
+            if evaluated(expression, scope) is not True:
                 return False
         except ConditionError as error:
             errors.append(str(error))

@@ -24,6 +24,7 @@ class Rule:
     versions: tuple[str, ...]
     resources: tuple[str, ...]
     scope: str
+    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +103,7 @@ def rules(declared: Sequence[Obj]) -> tuple[Rule, ...]:
             tuple(one.get("apiVersions") or ()),
             tuple(one.get("resources") or ()),
             one.get("scope") or "*",
+            tuple(one.get("resourceNames") or ()),
         )
         for one in declared
     )

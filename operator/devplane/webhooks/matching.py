@@ -37,6 +37,7 @@ def _matches(rule: Rule, attributes: Attributes, resource: Resource) -> bool:
         and _has(rule.versions, resource.version)
         and any(_names(one, resource.plural, attributes.subresource) for one in rule.resources)
         and _in_scope(rule.scope, attributes)
+        and (not rule.names or attributes.name in rule.names)
     )
 
 

@@ -11,12 +11,15 @@ import orjson
 
 from devplane.conversion import to_storage, to_version
 from devplane.errors import ApiError, go_quote
+from devplane.rbac import Authorizer
 from devplane.resources import Registry, Resource
 from devplane.store import Store, copied
 from devplane.webhooks import matching
 from devplane.webhooks.attributes import Attributes, Settle
-from devplane.webhooks.conditions import ConditionError, all_hold, variables
+from devplane.webhooks.authority import authority
+from devplane.webhooks.conditions import ConditionError, Scope, all_hold, variables
 from devplane.webhooks.configurations import Configurations, Webhook
+from devplane.webhooks.policies import Policies
 from devplane.webhooks.reviews import Answer
 
 Obj = dict[str, Any]
@@ -40,13 +43,22 @@ class PendingError(Exception):
         self.calls = calls
 
 
+@dataclass(frozen=True, slots=True)
+class World:
+    """What admission decides from."""
+
+    configurations: Configurations
+    policies: Policies
+    store: Store
+    registry: Registry
+    authorizer: Authorizer
+
+
 class Session:
     """Lives as long as its request; see `Admission`."""
 
-    def __init__(self, configurations: Configurations, store: Store, registry: Registry) -> None:
-        self._configurations = configurations
-        self._store = store
-        self._registry = registry
+    def __init__(self, world: World) -> None:
+        self._world = world
         self._kept: dict[str, bytes] = {}
         self.asked: set[bytes] = set()
         self.answers: dict[bytes, Answer] = {}
@@ -72,7 +84,7 @@ class Session:
         if matching.is_exempt(attributes):
             return attributes
         again: list[tuple[Webhook, Obj | None]] = []
-        for hook in self._configurations.mutating:
+        for hook in self._world.configurations.mutating:
             changed = self._asked(hook, attributes, settle, 0)
             if changed is not None and hook.is_reinvoked:
                 again.append((hook, changed.object))
@@ -97,7 +109,8 @@ class Session:
     def validate(self, attributes: Attributes) -> None:
         if matching.is_exempt(attributes):
             return
-        found = (self._call(hook, attributes, 0) for hook in self._configurations.validating)
+        self._world.policies.check(attributes, self.warnings)
+        found = (self._call(hook, attributes, 0) for hook in self._world.configurations.validating)
         calls = [call for call in found if call is not None]
         if unknown := tuple(call for call in calls if call.key not in self.answers):
             raise PendingError(unknown)
@@ -114,7 +127,7 @@ class Session:
     def _call(self, hook: Webhook, attributes: Attributes, turn: int) -> Call | None:
         """The question, or None where the webhook is not concerned."""
         resource = matching.resource_for(hook.rules, attributes, self._equivalents(hook, attributes))
-        namespace = self._store.get("namespaces", "", attributes.namespace)
+        namespace = self._world.store.get("namespaces", "", attributes.namespace)
         if resource is None or not matching.in_namespace(hook.namespace_selector, attributes, namespace):
             return None
         if not matching.has_labels(hook.object_selector, attributes):
@@ -124,7 +137,7 @@ class Session:
             object=_converted(attributes.object, attributes, resource),
             old=_converted(attributes.old, attributes, resource),
         )
-        if not _conditions_hold(hook, shown):
+        if not self._conditions_hold(hook, shown):
             return None
         if attributes.dry_run and hook.has_side_effects:
             raise ApiError.bad_request(f"admission webhook {go_quote(hook.name)} does not support dry run")
@@ -135,18 +148,19 @@ class Session:
         own = attributes.resource
         if not hook.matches_equivalents:
             return []
-        return [one for one in self._registry.all() if one.key == own.key and one.api_version != own.api_version]
+        return [one for one in self._world.registry.all() if one.key == own.key and one.api_version != own.api_version]
 
-
-def _conditions_hold(hook: Webhook, attributes: Attributes) -> bool:
-    if not hook.conditions:
-        return True
-    try:
-        return all_hold(hook.conditions, variables(attributes))
-    except ConditionError as error:
-        if not hook.fails_closed:
-            return False
-        raise ApiError.forbidden(attributes.resource.name, attributes.name, str(error)) from error
+    def _conditions_hold(self, hook: Webhook, attributes: Attributes) -> bool:
+        if not hook.conditions:
+            return True
+        try:
+            return all_hold(
+                hook.conditions, Scope(variables(attributes), authority(self._world.authorizer, attributes))
+            )
+        except ConditionError as error:
+            if not hook.fails_closed:
+                return False
+            raise ApiError.forbidden(attributes.resource.name, attributes.name, str(error)) from error
 
 
 def _converted(obj: Obj | None, attributes: Attributes, resource: Resource) -> Obj | None:

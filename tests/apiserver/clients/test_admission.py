@@ -22,6 +22,8 @@ Obj = dict[str, Any]
 OPERATOR = """
 import kopf
 
+pytestmark = docs("reference/access-authn-authz/extensible-admission-controllers/")
+
 GROUP = {group!r}
 
 
@@ -212,3 +214,30 @@ def test_the_python_client_is_told_of_a_no(cluster: Cluster, hooks: WebhookServe
     assert refused.value.status == 403
     assert "denied the request: not this one" in json.loads(refused.value.body)["message"]
     assert hooks.requests("/v")[0]["dryRun"] is True
+
+
+# https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/#getting-started-with-validating-admission-policy
+def test_a_policy_says_no_as_kubectl_shows_it(cluster: Cluster) -> None:
+    name = f"{cluster.namespace}.example.com"
+    rule = {**PODS, "resources": ["configmaps"]}
+    selector = {"matchLabels": {"kubernetes.io/metadata.name": cluster.namespace}}
+    policy = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicy",
+              "metadata": {"name": name}, "spec": {"matchConstraints": {"resourceRules": [rule]},
+              "validations": [{"expression": "object.metadata.name != 'bad'"}]}}  # fmt: skip
+    binding = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "ValidatingAdmissionPolicyBinding",
+               "metadata": {"name": name}, "spec": {"policyName": name, "validationActions": ["Deny"],
+               "matchResources": {"namespaceSelector": selector}}}  # fmt: skip
+    for body in (policy, binding):
+        cluster.kubectl("apply", "-f", "-", stdin=body)
+    try:
+        until(lambda: cluster.run("create", "configmap", "bad", "--dry-run=server").returncode != 0)
+        refused = cluster.run("create", "configmap", "bad").stderr
+        said = f"ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: failed expression: "
+        assert f"{said}object.metadata.name != 'bad'" in refused
+        cluster.kubectl("create", "configmap", "good")
+        rows = cluster.kubectl("get", "validatingadmissionpolicy", name).splitlines()
+        assert rows[0].split() == ["NAME", "VALIDATIONS", "PARAMKIND", "AGE"]
+        assert rows[1].split()[:3] == [name, "1", "<unset>"]
+    finally:
+        for kind in ("validatingadmissionpolicybinding", "validatingadmissionpolicy"):
+            cluster.kubectl("delete", kind, name)

@@ -1,18 +1,19 @@
-"""The same run by Tunebird's recipe in this process, with its checks, reports and checkpoints. Prints its clocks."""
+"""`tunebird-trainer CONFIG`, whole: the wrapper starts this file again as the process that trains, under the clocks."""
 
-import json
+import os
 import sys
 from pathlib import Path
 
-from clocks import clocked
+if "TUNEBIRD_WRAPPER_PID" in os.environ:
+    from clocks import clocked
 
-with clocked() as clocks:
-    from tunebird_trainer import config_file, run
-    from tunebird_trainer.outcome import Journal
-    from tunebird_trainer.training import environment
+    with clocked():
+        from tunebird_trainer import run
 
-    config = config_file.load(Path(sys.argv[1]))
-    environment.prepare(config)
-    manifest = run.run(config, run.Session(config, Journal(None)))
-    print(json.dumps(manifest.get("metrics", {})), file=sys.stderr)
-    clocks.tokens = manifest["metrics"]["tokens"]
+        run.main(sys.argv[1])
+else:
+    from tunebird_trainer.__main__ import main
+    from tunebird_trainer.survival import launch
+
+    launch._COMMAND = (sys.executable, str(Path(__file__)))  # noqa: SLF001  the one place where it is not itself
+    main()

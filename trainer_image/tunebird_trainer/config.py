@@ -214,7 +214,7 @@ class Training:
     keep_best: bool = False
     samples: Samples = field(default_factory=Samples)
     trackers: tuple[str, ...] = ()
-    worst_case_step: bool = True
+    worst_case_step: bool | None = None  # None is on a GPU
 
 
 @dataclass(frozen=True, slots=True)

@@ -44,12 +44,14 @@ class Setting:
 
 def run(config: Config, session: Session) -> dict[str, Any]:
     """Train and publish; returns the artifact's manifest."""
-    from transformers import set_seed
+    with environment.importing():
+        from transformers import set_seed
 
-    from tunebird_trainer import evaluation
-    from tunebird_trainer.artifacts import artifact
-    from tunebird_trainer.data import pipeline, reporting
-    from tunebird_trainer.survival.checkpoints import Checkpoints, Fingerprint
+        from tunebird_trainer import evaluation
+        from tunebird_trainer.artifacts import artifact
+        from tunebird_trainer.data import pipeline, reporting
+        from tunebird_trainer.survival.checkpoints import Checkpoints, Fingerprint
+        from tunebird_trainer.training import trainer as _  # noqa: F401  needed later, cheaper now
 
     print(json.dumps({"config": configs.as_json(config)}), flush=True)
     root = sources.place(config.checkpoint.uri)

@@ -145,7 +145,7 @@ class SamplesConfig(ConfigModel):
 
 class TrainingConfig(ConfigModel):
     """Resolved hyperparameters. `epochs` counts unless `max_steps` is given; null `evaluate_every` is once an epoch.
-    `worst_case_step` runs the longest possible step before the first and undoes it."""
+    `worst_case_step` runs the longest possible step before the first and undoes it; null is on a GPU."""
 
     epochs: float = Field(gt=0)
     max_steps: Positive | None
@@ -171,7 +171,7 @@ class TrainingConfig(ConfigModel):
     keep_best: bool = False
     samples: SamplesConfig = SamplesConfig()
     trackers: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = ()
-    worst_case_step: bool = True
+    worst_case_step: bool | None = None
 
 
 class PhaseLimits(ConfigModel):

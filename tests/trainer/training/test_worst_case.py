@@ -5,7 +5,8 @@ import torch
 
 from trainer.training import rig
 from tunebird_trainer.outcome import ExitCode, Failure
-from tunebird_trainer.training import worst_case
+from tunebird_trainer.training import devices, worst_case
+from tunebird_trainer.training.devices import Device
 
 
 def trained(home, tiny_model, tokenizer, *, rehearse, **changes):
@@ -79,3 +80,17 @@ def test_the_planner_learns_the_shape_of_the_model(tmp_path, tiny_model, tokeniz
     assert told["vocab"] == len(tokenizer)
     assert told["parameters"] > told["trainable"] > 0
     assert told["peakBytes"] > 0
+
+
+@pytest.mark.parametrize(
+    ("device", "said"),
+    [(Device(), "worst case: not tried, it is slow on a CPU"), (Device("cuda"), "worst case: 2 x 64 tokens took")],
+)
+def test_a_config_that_does_not_speak_of_it_gets_it_on_a_gpu(
+    tmp_path, tiny_model, tokenizer, monkeypatch, capsys, device, said
+):
+    config = rig.config(tmp_path, tiny_model, training__worstCaseStep=None, training__maxSteps=1)
+    trainer = rig.trainer(config, tokenizer, rig.prepared(config, validation=0), tmp_path)
+    monkeypatch.setattr(devices, "here", lambda: device)
+    trainer.train()
+    assert said in capsys.readouterr().out

@@ -122,11 +122,8 @@ class Rehearsal(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         found = shape(self.trainer.model)
-        if not self.config.training.worst_case_step:
-            self.keeper.watch.shaped(found)
-            return
-        if self.trainer.is_deepspeed_enabled:
-            print("worst case: not tried, DeepSpeed can't take a step back", flush=True)
+        if reason := self._reason_against():
+            print(f"worst case: not tried, {reason}", flush=True)
             self.keeper.watch.shaped(found)
             return
         measured = worst_case.rehearse(self.trainer, self.config)
@@ -134,6 +131,16 @@ class Rehearsal(TrainerCallback):
         memory = f"{measured.peak_bytes / 2**30:.2f} GiB"
         print(f"worst case: {size} took {measured.seconds:.1f} s and at most {memory}; undone", flush=True)
         self.keeper.watch.shaped({**found, "peakBytes": measured.peak_bytes})
+
+    def _reason_against(self) -> str:
+        asked = self.config.training.worst_case_step
+        if asked is False:
+            return "training.worstCaseStep is false"
+        if self.trainer.is_deepspeed_enabled:
+            return "DeepSpeed can't take a step back"
+        if asked is None and not devices.here().on_gpu:
+            return "it is slow on a CPU and host memory is large; training.worstCaseStep true asks for it"
+        return ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,8 +256,11 @@ def _report_env(run: Run) -> Mapping[str, str]:
 
 
 def _thread_env(run: Run) -> Mapping[str, str]:
+    """Of the pod's cores each process gets its share: more threads than cores make a step many times slower."""
     limit = run.job.spec.compute.resources.limits.get("cpu")
-    return {} if limit is None else {"OMP_NUM_THREADS": str(max(1, int(quantity(str(limit)))))}
+    if limit is None:
+        return {}
+    return {"OMP_NUM_THREADS": str(max(1, int(quantity(str(limit))) // run.plan.distributed.processes_per_node))}
 
 
 def _secret_env(run: Run) -> list[Body]:

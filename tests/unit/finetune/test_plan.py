@@ -240,6 +240,11 @@ def test_explain_shows_values_with_reasons_or_why_not() -> None:
     assert "refused: spec.queueName (research)" in bad.text()
 
 
+def test_the_processes_of_a_pod_share_its_cores() -> None:
+    pod = _pod(compute={"gpusPerNode": 2, "resources": {"limits": {"cpu": "9"}}})
+    assert _env(pod)["OMP_NUM_THREADS"] == "4"
+
+
 def test_the_pod_follows_the_contract_with_the_trainer() -> None:
     pod = _pod(compute={"resources": {"limits": {"cpu": "2500m"}}}, cache={"claimName": "hub"})
     container, env = pod["spec"]["containers"][0], _env(pod)

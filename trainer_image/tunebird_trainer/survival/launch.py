@@ -35,7 +35,7 @@ _STACK_SECONDS = 2
 _TAIL_LINES = 200
 _COMMAND = (sys.executable, "-m", "tunebird_trainer.run")
 _ENDED_WELL = (ExitCode.DONE, ExitCode.CHECKPOINTED)
-_QUIET = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1",
+QUIET = {"TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONUNBUFFERED": "1",
           "DISABLE_KUBEFLOW_INTEGRATION": "TRUE"}  # fmt: skip
 
 
@@ -102,6 +102,12 @@ def group(config: Config, here: Place, local_rank: int) -> dict[str, str]:
     }  # fmt: skip
 
 
+def threads(config: Config) -> dict[str, str]:
+    """For each of several processes its share of the cores; torch would take all for each. What is set already, is."""
+    count = config.distributed.processes_per_node
+    return {"OMP_NUM_THREADS": str(max(1, len(os.sched_getaffinity(0)) // count))} if count > 1 else {}
+
+
 class Children:
     """Starts the node's processes, passes signals on, and takes all down with the first that fails or hangs."""
 
@@ -130,7 +136,8 @@ class Children:
         command = [*_COMMAND, self.path]
         # A hang while Python still imports is found too.
         _heartbeat(self.scratch, rank).write_text(heartbeat.record(Beat(Phase.LOAD, 0, time.monotonic())))
-        process = subprocess.Popen(command, env={**_QUIET, **os.environ, **group, **ours}, stderr=subprocess.PIPE)
+        environment = {**QUIET, **threads(self.config), **os.environ, **group, **ours}
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE)
         self.processes[process.pid] = rank
         self.tails[rank] = deque(maxlen=_TAIL_LINES)
         threading.Thread(target=_pass_on, args=(process.stderr, self.tails[rank]), daemon=True).start()

@@ -115,12 +115,16 @@ async def _on_terminal(talk: Conversation, terminal: int, wanted: Wanted) -> Con
 
 
 async def attach(process: ContainerProcess, wanted: Wanted, *, stdin_once: bool) -> Conversation:
-    """The first process's output from now on, and its input where it has one."""
+    """The first process's output from now on, and its input where it has one. Raises `StartError` at its end."""
     outer_out, inner_out = os.pipe()
     outer_err, inner_err = os.pipe()
     for end in (inner_out, inner_err):
         _enlarge(end)
-    process.attach(inner_out, inner_err)
+    try:
+        await process.attach(inner_out, inner_err)
+    except BaseException:
+        _close(outer_out, outer_err)
+        raise
 
     async def ended() -> None:
         await process.wait()

@@ -16,7 +16,7 @@ from devplane.kubelet.container import Container
 from devplane.kubelet.environment import PodFacts
 from devplane.kubelet.execution import Conversation, Wanted
 from devplane.kubelet.launch import Launch, Node
-from devplane.kubelet.process import Command, ContainerProcess
+from devplane.kubelet.process import Command, ContainerProcess, StartError
 from devplane.kubelet.recovery import earlier
 from devplane.kubelet.sources import Objects
 from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated, pod_status
@@ -279,7 +279,9 @@ class Pod:
         found = self._named(container)
         if found is None or found.running is None:
             return None
-        return await execution.attach(found.running[0], wanted, stdin_once=bool(found.spec.get("stdinOnce")))
+        with contextlib.suppress(StartError):
+            return await execution.attach(found.running[0], wanted, stdin_once=bool(found.spec.get("stdinOnce")))
+        return None
 
     def is_running(self, container: str, attempt: int) -> bool:
         """Whether this start of a container still runs or is about to."""

@@ -168,17 +168,20 @@ class ContainerProcess:
         """Start a further process in the container's place; it gets `files`, a terminal or stdin, stdout and stderr,
         which are closed here. Raises `StartError`; its number is for `exit_of` and `end`."""
         identity = next(self._identities)
-        further = self._further[identity] = _Further()
         asked = {"id": identity, "argv": list(argv), "tty": len(files) == 1}
-        self._send(b"exec " + json.dumps(asked).encode() + b"\n", files)
+        await self._begin_further(identity, b"exec " + json.dumps(asked).encode() + b"\n", files)
+        return identity
+
+    async def _begin_further(self, identity: int, order: bytes, files: tuple[int, ...]) -> None:
+        further = self._further[identity] = _Further()
+        self._send(order, files)
         if self._exit.done():
             self._hear(further, {})
         try:
             await further.started
-        except StartError:
+        except BaseException:
             del self._further[identity]
             raise
-        return identity
 
     async def exit_of(self, identity: int) -> int:
         try:
@@ -191,9 +194,12 @@ class ContainerProcess:
         """SIGKILL to a further process and its group."""
         self._send(b"end %d\n" % identity)
 
-    def attach(self, stdout: int, stderr: int) -> None:
-        """What the first process writes from now on goes to these pipes too, which are closed here."""
-        self._send(b"attach\n", (stdout, stderr))
+    async def attach(self, stdout: int, stderr: int) -> None:
+        """What the first process writes once this has returned goes to these pipes too, which are closed here. Raises
+        `StartError` when it has ended."""
+        identity = next(self._identities)
+        await self._begin_further(identity, b"attach %d\n" % identity, (stdout, stderr))
+        del self._further[identity]
 
     def terminate(self) -> None:
         """SIGTERM to the first process, if it handles it (a container's first process gets no other)."""

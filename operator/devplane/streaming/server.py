@@ -14,6 +14,7 @@ from devplane.streaming import asked, statuses
 from devplane.streaming.channels import PROTOCOLS, V5, Channel, WebSocketChannels
 from devplane.streaming.port_forward import Pod, PortForward
 from devplane.streaming.talk import carry
+from devplane.streaming.upgrade import SpdyChannels, upgraded, wants_spdy
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
@@ -21,16 +22,19 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 TUNNELS = ("SPDY/3.1+portforward.k8s.io",)
+SPDY_PROTOCOLS = ("v4.channel.k8s.io",)
 
 
 async def stream(kubelet: Kubelet | None, pod: Obj, subresource: str, request: web.Request) -> web.StreamResponse:
     """`subresource` is exec, attach or portforward."""
     if kubelet is None:
         raise ApiError(503, "ServiceUnavailable", "the kubelet is not running")
+    is_spdy = wants_spdy(request.headers)
     if subresource == "portforward":
-        return await _websocket_ports(pod, request)
+        target = Pod(pod["metadata"]["name"], pod["metadata"]["uid"], asked.address(pod))
+        return await (_spdy_ports if is_spdy else _websocket_ports)(target, request)
     wanted = asked.command(pod, request.query, is_exec=subresource == "exec")
-    return await _websocket_command(kubelet, wanted, request)
+    return await (_spdy_command if is_spdy else _websocket_command)(kubelet, wanted, request)
 
 
 async def _websocket_command(kubelet: Kubelet, wanted: asked.Command, request: web.Request) -> web.StreamResponse:
@@ -41,15 +45,34 @@ async def _websocket_command(kubelet: Kubelet, wanted: asked.Command, request: w
         if found is None:
             return web.Response(status=500, text=f"{statuses.absent(wanted.container)}\n")
         await socket.prepare(request)
-        return await _talk(socket, wanted, found)
-    await socket.prepare(request)
+    else:
+        await socket.prepare(request)
+        found = await _start(kubelet, wanted) or statuses.not_running(wanted.container)
+    await _talk(WebSocketChannels(socket), wanted, found)
+    return socket
+
+
+async def _spdy_command(kubelet: Kubelet, wanted: asked.Command, request: web.Request) -> web.StreamResponse:
     found = await _start(kubelet, wanted)
-    return await _talk(socket, wanted, found or statuses.not_running(wanted.container))
+    if found is None:
+        return web.Response(status=500, text=f"{statuses.absent(wanted.container)}\n")
+    connection = await upgraded(request, SPDY_PROTOCOLS)
+    client = SpdyChannels(connection, wanted)
+    try:
+        await _talk(client, wanted, found)
+    finally:
+        await client.close()
+    return connection.response
 
 
-async def _websocket_ports(pod: Obj, request: web.Request) -> web.StreamResponse:
+async def _spdy_ports(target: Pod, request: web.Request) -> web.StreamResponse:
+    connection = await upgraded(request, ("portforward.k8s.io",))
+    await PortForward(target, connection.send).run(connection.received())
+    return connection.response
+
+
+async def _websocket_ports(target: Pod, request: web.Request) -> web.StreamResponse:
     """SPDY frames in a WebSocket (KEP-4006)."""
-    target = Pod(pod["metadata"]["name"], pod["metadata"]["uid"], asked.address(pod))
     _chosen(request, TUNNELS)
     socket = web.WebSocketResponse(protocols=TUNNELS, max_msg_size=0, compress=False)
     await socket.prepare(request)
@@ -64,16 +87,17 @@ async def _bytes_of(socket: web.WebSocketResponse) -> AsyncIterator[bytes]:
             yield message.data
 
 
-async def _talk(
-    socket: web.WebSocketResponse, wanted: asked.Command, found: Conversation | Obj
-) -> web.WebSocketResponse:
-    client = WebSocketChannels(socket)
-    await client.greet(_lowest(wanted))
+async def _talk(client: WebSocketChannels | SpdyChannels, wanted: asked.Command, found: Conversation | Obj) -> None:
+    try:
+        await client.greet(_lowest(wanted))
+    except (TimeoutError, ConnectionError):
+        if isinstance(found, Conversation):
+            found.close()
+        return
     if isinstance(found, Conversation):
         await carry(client, found, wanted)
     else:
         await client.finish(found)
-    return socket
 
 
 async def _start(kubelet: Kubelet, wanted: asked.Command) -> Conversation | Obj | None:

@@ -12,6 +12,7 @@ import json
 import re
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,11 @@ import pytest
 from kubernetes import client, config
 from kubernetes.stream import stream
 
+from apiserver.clients.citing import docs
 from apiserver.conftest import KUBECTL, Cluster
 from fakes.terminals import Terminal
+
+pytestmark = docs("reference/kubectl/generated/kubectl_exec/", "reference/kubectl/generated/kubectl_port-forward/")
 
 Obj = dict[str, Any]
 
@@ -159,6 +163,20 @@ def web(cluster: Cluster) -> Cluster:
     return cluster
 
 
+@dataclass(frozen=True)
+class OverSpdy(Cluster):
+    """kubectl as it was before it spoke WebSockets."""
+
+    @property
+    def env(self) -> dict[str, str]:
+        off = {"KUBECTL_REMOTE_COMMAND_WEBSOCKETS": "false", "KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}
+        return {**super().env, **off}
+
+
+def over_spdy(cluster: Cluster) -> Cluster:
+    return OverSpdy(cluster.kubeconfig, cluster.namespace)
+
+
 @contextlib.contextmanager
 def forwarded(cluster: Cluster, what: str, port: int) -> Iterator[str]:
     process = cluster.start("port-forward", what, f":{port}")
@@ -210,6 +228,11 @@ def granted(cluster: Cluster, *verbs: str) -> str:
 def test_exec_is_for_those_who_may_create_it(sleeper: Cluster) -> None:
     somebody = granted(sleeper, "get", "create")
     assert sleeper.kubectl("exec", somebody, "p", "-c", "c", "--", "echo", "allowed") == "allowed\n"
+
+
+def test_exec_falls_back_to_spdy_for_those_who_may_not_get_it(sleeper: Cluster) -> None:
+    somebody = granted(sleeper, "create")
+    assert sleeper.kubectl("exec", somebody, "-i", "p", "-c", "c", "--", "cat", stdin="allowed") == "allowed"
 
 
 def test_exec_is_refused_to_those_who_may_only_see_pods(sleeper: Cluster) -> None:
@@ -270,3 +293,31 @@ def test_executed_command_ends_with_its_container(cluster: Cluster) -> None:
     cluster.kubectl("delete", "pod", "short", "--timeout=30s")
     assert running.wait(20) == 137
     running.communicate()
+
+
+def test_exec_works_over_spdy(sleeper: Cluster) -> None:
+    old, text = over_spdy(sleeper), "line\n" * 200_000
+    assert old.kubectl("exec", "-i", "p", "-c", "c", "--", "cat", stdin=text) == text
+    done = old.run("exec", "p", "-c", "c", "--", "sh", "-c", "echo out; echo err >&2; exit 7")
+    assert (done.returncode, done.stdout, done.stderr.splitlines()[0]) == (7, "out\n", "err")
+    terminal = on_terminal(old, "exec", "-it", "p", "-c", "c", "--", "sh")
+    terminal.type("until [ \"$(stty size)\" = '33 101' ]; do sleep 0.05; done; echo si''zed; exit 3")
+    terminal.until("sized")
+    assert terminal.end() == 3
+
+
+def test_attach_works_over_spdy(cluster: Cluster) -> None:
+    script = "read line; echo heard $line; exit 2"
+    run(cluster, pod("ears", container("c", "sh", "-c", script, stdin=True, stdinOnce=True)))
+    assert "heard you" in over_spdy(cluster).kubectl("attach", "-i", "ears", stdin="you\n")
+
+
+def test_port_forward_works_over_spdy(web: Cluster) -> None:
+    with forwarded(over_spdy(web), "pod/web", 8000) as url, urllib.request.urlopen(f"{url}/word", timeout=20) as answer:
+        assert answer.read() == b"spoken" * 100_000
+
+
+def test_exec_without_an_upgrade_is_refused(sleeper: Cluster) -> None:
+    path = f"/api/v1/namespaces/{sleeper.namespace}/pods/p/exec?command=true&stdout=true&container=c"
+    done = sleeper.run("get", "--raw", path)
+    assert (done.returncode, done.stderr) == (1, "Error from server (BadRequest): Upgrade request required\n")

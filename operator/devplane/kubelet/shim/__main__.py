@@ -2,11 +2,11 @@
 
 stdin is a socket. It brings one line of JSON (argv, env, cwd, log, memory, cgroup, hosts, hostname, stdin, tty), then
 orders: ``term``, ``leave``, ``kill``; ``exec {"id", "argv", "tty"}`` for a further process of the container, ``end ID``
-to kill that; ``attach`` to hear its output. Open files come along: for stdin and exec those of the new process, for
-attach two pipes. The end of stdin means that devplane is gone, and everything is killed. stdout answers with JSON
-lines: ``started``, or ``error``; then ``exited``; those of a further process name it in ``exec``. It writes the log in
-the format of container runtimes (time, stream, F or P, text) and, like a PID namespace, lets nothing outlive the first
-process. Standard library only, and no import that costs more than a few milliseconds.
+to kill that; ``attach ID`` to hear the first one's output. Open files come along: for stdin and exec those of the new
+process, for attach two pipes. The end of stdin means that devplane is gone, and everything is killed. stdout answers
+with JSON lines: ``started``, or ``error``; then ``exited``; those of a further process name it in ``exec``. It writes
+the log in the format of container runtimes (time, stream, F or P, text) and, like a PID namespace, lets nothing outlive
+the first process. Standard library only, and no import that costs more than a few milliseconds.
 """
 
 from __future__ import annotations
@@ -184,6 +184,7 @@ class Shim:
                     self._heard.append((stdout, stderr))
                     os.set_blocking(stdout, False)
                     os.set_blocking(stderr, False)
+                    say({"exec": int(rest), "started": self._main})
                 case b"term" | b"leave":
                     self._ask_to_end(must_hear=order == b"leave")
 

@@ -49,7 +49,11 @@ def test_context_logs_and_reset(shell: Shell) -> None:
     assert shell.run("kubectl", "config", "current-context").stdout == "prod\n"
     shell.kubectl("create", "configmap", "kept")
 
-    for program, line in (("gateway", "Traefik version"), ("devplane", '{"ready": true'), ("operator", "Acquired the Lease")):
+    for program, line in (
+        ("gateway", "Traefik version"),
+        ("devplane", '{"ready": true'),
+        ("operator", "Acquired the Lease"),
+    ):
         assert line in shell.dev("logs", program, "--lines", "1000"), program
 
     refused = shell.run("tunebird", "dev", "reset", "--home", str(shell.home), stdin="n\n")

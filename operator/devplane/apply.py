@@ -7,6 +7,7 @@ and of the API server's field managers (which entry a write belongs to, which fi
 from __future__ import annotations
 
 import copy
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from devplane.fieldsets import Fields, compare, difference, fields_of, intersect
 from devplane.types import Obj, TypeNode
 
 APPLY, UPDATE = "Apply", "Update"
+KUBECTL = "kubectl"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 UNOWNED: Fields = {
     "f:apiVersion": {},
     "f:kind": {},
@@ -158,11 +161,38 @@ def apply(
     conflicts = {key: intersection(fields, changed) for key, fields in others.items()}
     conflicts = {key: fields for key, fields in conflicts.items() if fields}
     if conflicts and not force:
-        raise _conflict({owners[key].manager: fields for key, fields in conflicts.items()})
+        _refuse({owners[key].manager: fields for key, fields in conflicts.items()}, manager, base, types)
     owners = {key: _deprived(owned, union(conflicts.get(key, {}), removed)) for key, owned in owners.items()}
     owners[me.identity] = Owned(me, wanted, _time(last, me, wanted, now))
     record(merged, owners)
     return merged
+
+
+def _refuse(conflicts: dict[Manager, Fields], manager: str, live: Obj, types: TypeNode) -> None:
+    """Raise the conflicts; kubectl may have what its client-side apply wrote, and nobody changed since.
+
+    As `lastAppliedManager` of the API server does, so that a first ``kubectl apply --server-side`` succeeds.
+    """
+    if manager == KUBECTL:
+        allowed = _last_applied(live, types)
+        conflicts = {who: left for who, fields in conflicts.items() if (left := difference(fields, allowed))}
+    if conflicts:
+        raise _conflict(conflicts)
+
+
+def _last_applied(live: Obj, types: TypeNode) -> Fields:
+    """The fields that kubectl's annotation names and that are still as it says."""
+    text = (live["metadata"].get("annotations") or {}).get(LAST_APPLIED, "")
+    try:
+        applied = json.loads(text)
+    except ValueError:
+        return {}
+    if not isinstance(applied, dict) or applied.get("apiVersion") != live.get("apiVersion"):
+        return {}
+    if any(merging.problems(applied, types)):
+        return {}
+    changed, removed = compare(applied, live, types)
+    return difference(fields_of(_unmanaged(applied), types), union(changed, removed))
 
 
 def _time(last: Owned | None, me: Manager, wanted: Fields, now: str) -> str:

@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
+from apiserver.clients.citing import docs
 from apiserver.conftest import Cluster
+
+pytestmark = docs("reference/access-authn-authz/rbac/", "reference/access-authn-authz/authentication/")
 
 Obj = dict[str, Any]
 

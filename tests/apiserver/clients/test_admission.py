@@ -13,16 +13,17 @@ from typing import Any
 import pytest
 
 from apiserver.clients import widgets
+from apiserver.clients.citing import docs
 from apiserver.conftest import Cluster
 from fakes.webhooks import WebhookServer, add, deny, patch, webhook_server
+
+pytestmark = docs("reference/access-authn-authz/extensible-admission-controllers/")
 
 Obj = dict[str, Any]
 
 # https://docs.kopf.dev/en/stable/admission/
 OPERATOR = """
 import kopf
-
-pytestmark = docs("reference/access-authn-authz/extensible-admission-controllers/")
 
 GROUP = {group!r}
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from apiserver.clients import widgets
+from apiserver.clients.citing import docs
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
@@ -31,6 +32,7 @@ def config_map(name: str = "one", **data: str) -> Obj:
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": data}
 
 
+@docs("tasks/manage-kubernetes-objects/declarative-config/")
 def test_apply_creates_changes_and_then_finds_nothing_to_do(cluster: Cluster) -> None:
     assert "created" in cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1", b="1"))
     assert "configured" in cluster.kubectl("apply", "-f", "-", stdin=config_map(a="2"))
@@ -38,6 +40,7 @@ def test_apply_creates_changes_and_then_finds_nothing_to_do(cluster: Cluster) ->
     assert json.loads(cluster.kubectl("get", "cm", "one", "-o", "json"))["data"] == {"a": "2"}
 
 
+@docs("tasks/manage-kubernetes-objects/declarative-config/#how-different-types-of-fields-are-merged")
 def test_apply_merges_containers_and_variables_of_a_deployment_by_name(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=DEPLOYMENT)
     cluster.kubectl("set", "env", "deployment/web", "B=2")
@@ -46,6 +49,7 @@ def test_apply_merges_containers_and_variables_of_a_deployment_by_name(cluster: 
     assert cluster.kubectl("get", "deploy", "web", "-o", path).split() == ["A", "B"]
 
 
+@docs("reference/using-api/server-side-apply/#conflicts")
 def test_server_side_apply_refuses_to_take_a_field_of_another_manager(cluster: Cluster) -> None:
     cluster.kubectl("apply", "--server-side", "--field-manager=first", "-f", "-", stdin=config_map(a="1"))
     refused = cluster.run("apply", "--server-side", "--field-manager=second", "-f", "-", stdin=config_map(a="2"))
@@ -56,6 +60,7 @@ def test_server_side_apply_refuses_to_take_a_field_of_another_manager(cluster: C
     assert cluster.kubectl("get", "cm", "one", "-o", "jsonpath={.data.a}") == "2"
 
 
+@docs("reference/kubectl/generated/kubectl_diff/")
 def test_diff_shows_what_apply_would_change_and_changes_nothing(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
     shown = cluster.run("diff", "-f", "-", stdin=config_map(a="2"))
@@ -64,6 +69,7 @@ def test_diff_shows_what_apply_would_change_and_changes_nothing(cluster: Cluster
     assert cluster.kubectl("get", "cm", "one", "-o", "jsonpath={.data.a}") == "1"
 
 
+@docs("reference/using-api/api-concepts/#setting-the-field-validation-level")
 def test_an_unknown_field_is_refused_by_name(cluster: Cluster) -> None:
     refused = cluster.run("apply", "-f", "-", stdin={**config_map(), "dta": {}})
     assert refused.returncode != 0
@@ -85,10 +91,12 @@ def test_an_unknown_field_is_refused_by_name(cluster: Cluster) -> None:
     ],
     ids=lambda command: command[1],
 )
+@docs("reference/using-api/api-concepts/#protobuf-encoding-idl")
 def test_typed_create_commands_send_protobuf_and_are_understood(cluster: Cluster, command: tuple[str, ...]) -> None:
     assert "created" in cluster.kubectl(*command)
 
 
+@docs("reference/kubectl/generated/kubectl_create/kubectl_create_token/")
 def test_create_token_and_who_it_is(cluster: Cluster) -> None:
     cluster.kubectl("create", "serviceaccount", "bob")
     token = cluster.kubectl("create", "token", "bob", "--duration=15m").strip()
@@ -101,6 +109,7 @@ def test_create_token_and_who_it_is(cluster: Cluster) -> None:
     assert answer["status"]["user"]["username"] == f"system:serviceaccount:{cluster.namespace}:bob"
 
 
+@docs("reference/access-authn-authz/rbac/")
 def test_a_service_account_may_do_what_its_role_says_and_no_more(cluster: Cluster) -> None:
     cluster.kubectl("create", "serviceaccount", "bob")
     cluster.kubectl("create", "role", "reader", "--verb=get,list", "--resource=configmaps")
@@ -113,6 +122,7 @@ def test_a_service_account_may_do_what_its_role_says_and_no_more(cluster: Cluste
     assert 'cannot list resource "secrets" in API group ""' in refused.stderr
 
 
+@docs("concepts/overview/working-with-objects/labels/#label-selectors")
 def test_labels_annotations_patches_and_selectors(cluster: Cluster) -> None:
     for name in ("one", "two"):
         cluster.kubectl("apply", "-f", "-", stdin=config_map(name, a="1"))
@@ -125,6 +135,7 @@ def test_labels_annotations_patches_and_selectors(cluster: Cluster) -> None:
     assert found["metadata"]["annotations"]["note"] == "hello"
 
 
+@docs("reference/kubectl/generated/kubectl_wait/")
 def test_wait_sees_a_condition_that_another_client_sets(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
     waiting = cluster.start("wait", "--for=condition=Ready", "wd/one", "--timeout=20s")
@@ -134,6 +145,7 @@ def test_wait_sees_a_condition_that_another_client_sets(cluster: Cluster, group:
     assert "condition met" in out, err
 
 
+@docs("reference/using-api/api-concepts/#receiving-resources-as-tables")
 def test_a_watch_shows_each_change_as_a_row(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
     watching = cluster.start("get", "wd", "-w", "--request-timeout=10s")
@@ -146,6 +158,7 @@ def test_a_watch_shows_each_change_as_a_row(cluster: Cluster, group: str) -> Non
     watching.communicate(timeout=10)
 
 
+@docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource")
 def test_custom_resources_are_defaulted_validated_explained_and_scaled(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
     assert cluster.kubectl("get", "wd", "one", "-o", "jsonpath={.spec.mode}") == "auto"
@@ -156,11 +169,13 @@ def test_custom_resources_are_defaulted_validated_explained_and_scaled(cluster: 
     assert cluster.kubectl("get", "wd", "one", "-o", "jsonpath={.spec.size} {.metadata.generation}") == "5 2"
 
 
+@docs("reference/kubectl/generated/kubectl_explain/")
 def test_built_in_kinds_are_explained(cluster: Cluster) -> None:
     explained = cluster.kubectl("explain", "job.spec.backoffLimit")
     assert "number of retries" in explained
 
 
+@docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#delete-a-customresourcedefinition")
 def test_deleting_a_definition_deletes_its_instances(cluster: Cluster) -> None:
     name = widgets.group()
     cluster.kubectl("apply", "-f", "-", stdin=widgets.definition(name))
@@ -170,6 +185,7 @@ def test_deleting_a_definition_deletes_its_instances(cluster: Cluster) -> None:
     assert name not in cluster.kubectl("api-resources", "-o", "name")
 
 
+@docs("concepts/overview/working-with-objects/finalizers/")
 def test_deletion_waits_for_finalizers(cluster: Cluster) -> None:
     held = config_map("held")
     held["metadata"]["finalizers"] = ["example.com/hold"]
@@ -180,6 +196,7 @@ def test_deletion_waits_for_finalizers(cluster: Cluster) -> None:
     assert "NotFound" in cluster.run("get", "cm", "held").stderr
 
 
+@docs("concepts/architecture/garbage-collection/#foreground-deletion")
 def test_owned_objects_go_with_their_owner(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=config_map("owner"))
     uid = cluster.kubectl("get", "cm", "owner", "-o", "jsonpath={.metadata.uid}")
@@ -190,6 +207,7 @@ def test_owned_objects_go_with_their_owner(cluster: Cluster) -> None:
     cluster.kubectl("wait", "--for=delete", "cm/owned", "--timeout=20s")
 
 
+@docs("tasks/administer-cluster/namespaces/#deleting-a-namespace")
 def test_a_namespace_is_deleted_with_all_that_it_holds(cluster: Cluster) -> None:
     other = f"{cluster.namespace}-x"
     cluster.kubectl("create", "namespace", other)
@@ -198,6 +216,7 @@ def test_a_namespace_is_deleted_with_all_that_it_holds(cluster: Cluster) -> None
     assert "NotFound" in cluster.run("get", "namespace", other).stderr
 
 
+@docs("reference/using-api/api-concepts/#resource-versions")
 def test_replace_edits_and_stale_versions(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
     stale = json.loads(cluster.kubectl("get", "cm", "one", "-o", "json"))
@@ -207,6 +226,7 @@ def test_replace_edits_and_stale_versions(cluster: Cluster) -> None:
     assert "the object has been modified" in refused.stderr
 
 
+@docs("reference/kubectl/generated/kubectl_events/")
 def test_describe_and_events_tell_of_an_object(cluster: Cluster) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
     uid = cluster.kubectl("get", "cm", "one", "-o", "jsonpath={.metadata.uid}")

@@ -10,6 +10,7 @@ from kubernetes import client, dynamic, watch
 from kubernetes.client.exceptions import ApiException
 
 from apiserver.clients import widgets
+from apiserver.clients.citing import docs
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
@@ -19,6 +20,7 @@ def config_map(name: str, **data: str) -> client.V1ConfigMap:
     return client.V1ConfigMap(metadata=client.V1ObjectMeta(name=name), data=data)
 
 
+@docs("reference/using-api/api-concepts/#resource-versions")
 def test_typed_objects_go_round(api: client.ApiClient, cluster: Cluster) -> None:
     core = client.CoreV1Api(api)
     made = core.create_namespaced_config_map(cluster.namespace, config_map("one", a="1"))
@@ -33,6 +35,7 @@ def test_typed_objects_go_round(api: client.ApiClient, cluster: Cluster) -> None
     assert conflict.value.status == 409
 
 
+@docs("reference/using-api/api-concepts/#efficient-detection-of-changes")
 def test_a_watch_tells_what_happens(api: client.ApiClient, cluster: Cluster) -> None:
     core = client.CoreV1Api(api)
     version = core.list_namespaced_config_map(cluster.namespace).metadata.resource_version
@@ -49,6 +52,7 @@ def test_a_watch_tells_what_happens(api: client.ApiClient, cluster: Cluster) -> 
     assert seen == ["ADDED", "MODIFIED", "DELETED"]
 
 
+@docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource")
 def test_a_status_is_written_through_its_own_path_alone(api: client.ApiClient, cluster: Cluster) -> None:
     group = widgets.group()
     extensions, custom = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
@@ -63,6 +67,7 @@ def test_a_status_is_written_through_its_own_path_alone(api: client.ApiClient, c
         extensions.delete_custom_resource_definition(f"widgets.{group}")
 
 
+@docs("reference/using-api/server-side-apply/")
 def test_the_dynamic_client_applies(api: client.ApiClient, cluster: Cluster) -> None:
     maps = dynamic.DynamicClient(api).resources.get(api_version="v1", kind="ConfigMap")
     body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "one"}, "data": {"a": "1"}}
@@ -72,6 +77,7 @@ def test_the_dynamic_client_applies(api: client.ApiClient, cluster: Cluster) -> 
     assert [entry.manager for entry in found.metadata.managedFields] == ["test"]
 
 
+@docs("reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks")
 def test_pages_of_a_list_are_whole(api: client.ApiClient, cluster: Cluster) -> None:
     core = client.CoreV1Api(api)
     label = f"page-{uuid.uuid4().hex[:6]}"

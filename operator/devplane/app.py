@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from devplane.access.first_roles import first_roles
 from devplane.auth import Authentication
 from devplane.builtin_resources import builtin_resources
 from devplane.certs import Credentials, credentials, faults_token, kubeconfig, write_private
@@ -20,7 +21,7 @@ from devplane.crds import Definitions
 from devplane.fault_endpoint import FaultEndpoint
 from devplane.loopback import service_network
 from devplane.node import node_names
-from devplane.rbac import CLUSTER_ADMIN, MASTERS
+from devplane.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, MASTERS
 from devplane.resources import Registry
 from devplane.server import Server
 from devplane.store import Store
@@ -123,6 +124,8 @@ class Devplane:
             self._make(
                 f"{role}.rbac.authorization.k8s.io", {"metadata": {"name": "cluster-admin"}, **FIRST_ACCESS[role]}
             )
+        for one in first_roles():
+            self._make(CLUSTER_ROLES, one)
 
     def _make(self, name: str, obj: Obj) -> None:
         resource = self.api.registry.named(name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from devplane.selectors import selects
 from devplane.store import Store
 from devplane.tokens import User
 
@@ -102,16 +103,17 @@ class Authorizer:
             role = self._store.get(ROLES, binding["metadata"].get("namespace", ""), reference["name"])
         if role is None:
             return None
-        return [*(role.get("rules") or ()), *self._aggregated(role)]
+        return [rule for one in self._collected(role, {}).values() for rule in one.get("rules") or ()]
 
-    def _aggregated(self, role: Obj) -> Iterator[Obj]:
-        """The rules of the cluster roles that a role collects by their labels."""
+    def _collected(self, role: Obj, found: dict[str, Obj]) -> dict[str, Obj]:
+        """The role with those that it collects by their labels, and those that they collect."""
+        found[role["metadata"]["name"]] = role
         for selector in (role.get("aggregationRule") or {}).get("clusterRoleSelectors") or ():
-            wanted = (selector.get("matchLabels") or {}).items()
             for other in self._store.items(CLUSTER_ROLES):
-                labels = other["metadata"].get("labels") or {}
-                if all(labels.get(key) == value for key, value in wanted):
-                    yield from other.get("rules") or ()
+                is_new = other["metadata"]["name"] not in found
+                if is_new and selects(selector, other["metadata"].get("labels") or {}):
+                    self._collected(other, found)
+        return found
 
 
 def _is(subject: Obj, user: User) -> bool:

@@ -242,3 +242,24 @@ def _unknown_field(key: str, path: str, custom: bool) -> str:
     if custom or key in SELECTABLE:
         return f"field label not supported: {path}"
     return f'"{path}" is not a known field selector: only "metadata.name", "metadata.namespace"'
+
+
+def selects(selector: Obj, labels: Mapping[str, str]) -> bool:
+    """Whether a LabelSelector object matches; the empty one selects everything."""
+    wanted = (selector.get("matchLabels") or {}).items()
+    return all(labels.get(key) == value for key, value in wanted) and all(
+        _holds(one, labels) for one in selector.get("matchExpressions") or ()
+    )
+
+
+def _holds(expression: Obj, labels: Mapping[str, str]) -> bool:
+    key, values = expression["key"], expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return labels.get(key) in values
+        case "NotIn":
+            return labels.get(key) not in values
+        case "Exists":
+            return key in labels
+        case _:
+            return key not in labels

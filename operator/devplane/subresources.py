@@ -6,7 +6,7 @@ from typing import Any
 
 from devplane import deletion
 from devplane.errors import ApiError, Cause
-from devplane.selectors import field_value
+from devplane.selectors import field_value, selects
 from devplane.store import copied
 from devplane.verbs import Api, Target, Write
 
@@ -90,24 +90,7 @@ def covers(budget: Obj, pod: Obj) -> bool:
     selector = budget["spec"].get("selector")
     if selector is None or pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
         return False
-    labels = pod["metadata"].get("labels") or {}
-    wanted = selector.get("matchLabels") or {}
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _expression_holds(one, labels) for one in selector.get("matchExpressions") or ()
-    )
-
-
-def _expression_holds(one: Obj, labels: Obj) -> bool:
-    value = labels.get(one["key"])
-    match one["operator"]:
-        case "In":
-            return value in one.get("values", ())
-        case "NotIn":
-            return value not in one.get("values", ())
-        case "Exists":
-            return value is not None
-        case _:
-            return value is None
+    return selects(selector, pod["metadata"].get("labels") or {})
 
 
 def finalize(api: Api, target: Target, body: Obj) -> Obj:

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from devplane.resources import Resource
+from devplane.selectors import selects
 from devplane.webhooks.attributes import Attributes
 from devplane.webhooks.configurations import GROUP, Rule
 
@@ -81,24 +82,3 @@ def has_labels(selector: Obj, attributes: Attributes) -> bool:
 def _labels(obj: Obj | None) -> Mapping[str, str]:
     found: Mapping[str, str] = ((obj or {}).get("metadata") or {}).get("labels") or {}
     return found
-
-
-def selects(selector: Obj, labels: Mapping[str, str]) -> bool:
-    """A LabelSelector; the empty one selects everything."""
-    wanted = (selector.get("matchLabels") or {}).items()
-    return all(labels.get(key) == value for key, value in wanted) and all(
-        _holds(one, labels) for one in selector.get("matchExpressions") or ()
-    )
-
-
-def _holds(expression: Obj, labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case _:
-            return key not in labels

@@ -12,6 +12,7 @@ from typing import Any
 from devplane.errors import ApiError
 from devplane.rbac import Authorizer
 from devplane.resources import Registry, Resource
+from devplane.selectors import selects
 from devplane.store import Change, Store
 from devplane.webhooks import matching
 from devplane.webhooks.attributes import Attributes
@@ -162,7 +163,7 @@ class Policies:
 def _is_chosen(obj: Obj, reference: Obj) -> bool:
     if name := reference.get("name"):
         return bool(obj["metadata"]["name"] == name)
-    return matching.selects(reference.get("selector") or {}, obj["metadata"].get("labels") or {})
+    return selects(reference.get("selector") or {}, obj["metadata"].get("labels") or {})
 
 
 def _objection(validation: Obj, scope: Scope, *, fails_closed: bool) -> Iterator[No]:

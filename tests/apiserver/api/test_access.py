@@ -211,3 +211,30 @@ async def alice(server: Replay) -> dict[str, str]:
     await server.send("POST", accounts, {"metadata": {"name": "alice"}})
     token = (await server.send("POST", f"{accounts}/alice/token", {"spec": {}})).body["status"]["token"]
     return {"Authorization": f"Bearer {token}"}
+
+
+# https://kubernetes.io/docs/reference/access-authn-authz/rbac/#user-facing-roles
+async def test_the_roles_for_people_are_there_and_collect_others(server: Replay) -> None:
+    def may(verb: str, resource: str, group: str = "") -> Obj:
+        attributes = {"namespace": "default", "verb": verb, "resource": resource, "group": group}
+        return {"spec": {"resourceAttributes": attributes}}
+
+    async def allowed(verb: str, resource: str, group: str = "") -> bool:
+        path = f"{AUTHORIZATION}/selfsubjectaccessreviews"
+        return bool((await server.send("POST", path, may(verb, resource, group), ALICE)).body["status"]["allowed"])
+
+    await server.send("POST", BINDINGS, binding("view", "view", kind="ClusterRole"))
+    assert await allowed("list", "pods")
+    assert not await allowed("list", "secrets")
+    assert not await allowed("get", "widgets", "example.com")
+    labels = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    rule = {"apiGroups": ["example.com"], "resources": ["widgets"], "verbs": ["get"]}
+    await server.send("POST", f"{RBAC}/clusterroles", {**role("w", rule), "metadata": {"name": "w", "labels": labels}})
+    assert await allowed("get", "widgets", "example.com")
+    await server.send("POST", BINDINGS, binding("edit", "edit", kind="ClusterRole"))
+    assert await allowed("create", "deployments", "apps")
+    assert not await allowed("create", "roles", "rbac.authorization.k8s.io")
+    await server.send("POST", BINDINGS, binding("admin", "admin", kind="ClusterRole"))
+    assert await allowed("create", "roles", "rbac.authorization.k8s.io")
+    assert await allowed("get", "widgets", "example.com")
+    assert (await server.send("POST", BINDINGS, binding("more", "edit", "bob", "ClusterRole"), ALICE)).status == 201

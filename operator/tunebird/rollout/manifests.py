@@ -107,14 +107,19 @@ def server_of(record: Json) -> Server:
     )
 
 
-def unservable(uri: str, runtime: Runtime) -> str:
+def unservable(uri: str, runtime: str) -> str:
     """Why a runtime can't load a model from there, with the remedy; empty if it can."""
     scheme, _, rest = uri.partition("://")
-    if runtime is Runtime.CUSTOM or scheme in ("pvc", "hf") or (scheme == "file" and rest):
+    if runtime == Runtime.CUSTOM or scheme in ("pvc", "hf") or (scheme == "file" and rest):
         return ""
-    return (
-        f"{uri}: the {runtime} runtime loads pvc:// and hf:// only; copy the model to a volume, or use runtime custom"
-    )
+    return f"{uri}: the {runtime} runtime loads pvc:// and hf:// only; publish or copy it to pvc://, or use custom"
+
+
+def model_of(artifact: Json, form: Json) -> tuple[str, str]:
+    """Digest and uri of a form of an artifact. On a volume and in a bucket a form is a folder; a registry knows the
+    artifact alone, whose layers hold the forms."""
+    uri: str = artifact["uri"].rstrip("/")
+    return (artifact["digest"], uri) if uri.startswith("oci://") else (form["digest"], f"{uri}/{form['path']}")
 
 
 def differs(live: Any, wanted: Any) -> bool:

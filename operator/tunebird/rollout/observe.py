@@ -27,7 +27,7 @@ from tunebird.kube.meta import (
 )
 from tunebird.metrics.provider import PodsSource, PodTarget, PrometheusSource, Providers, Query, Sample, Source
 from tunebird.rollout.counting import PodSeen, Round
-from tunebird.rollout.manifests import CONTAINER, child_name, revision_name, target, unservable
+from tunebird.rollout.manifests import CONTAINER, child_name, model_of, revision_name, target, unservable
 from tunebird.rollout.plan import Plan
 from tunebird.rollout.progress import Progress, Revision
 from tunebird.rollout.recover import rebuilt
@@ -103,7 +103,7 @@ class Observer:
     async def _model(self, plan: Plan) -> tuple[tuple[str, str] | None, str]:
         """Digest and uri of the model, or what it waits for."""
         if not plan.model.job:
-            return self._servable(plan, plan.model.digest, plan.model.uri)
+            return self._servable(plan, (plan.model.digest, plan.model.uri), "spec.model.source.uri")
         job = await self._api.get(Ref(FINE_TUNE_JOB, plan.namespace, plan.model.job))
         if job is None:
             return None, f"FineTuneJob {plan.model.job}, which does not exist"
@@ -117,13 +117,14 @@ class Observer:
         form = artifact.get("forms", {}).get("merged")
         if form is None:
             return None, f"FineTuneJob {plan.model.job} to have a merged form; add it to its spec.output.forms"
-        return self._servable(plan, form["digest"], f"{artifact['uri'].rstrip('/')}/{form['path']}")
+        return self._servable(plan, model_of(artifact, form), f"spec.model.jobRef.name: {plan.model.job}: its model")
 
-    def _servable(self, plan: Plan, digest: str, uri: str) -> tuple[tuple[str, str] | None, str]:
+    def _servable(self, plan: Plan, model: tuple[str, str], where: str) -> tuple[tuple[str, str] | None, str]:
+        _, uri = model
         trouble = unservable(uri, plan.server.runtime)
         if not trouble and uri.startswith("file://") and not self._settings.allow_file_uris:
             trouble = f"{uri}: file:// is for the embedded control plane only; use pvc:// or hf://"
-        return (None, f"a model that can be loaded: {trouble}") if trouble else ((digest, uri), "")
+        return (None, f"a model that can be loaded: {where}: {trouble}") if trouble else (model, "")
 
     def _revision(self, plan: Plan, model: tuple[str, str], progress: Progress) -> Revision:
         digest, uri = model

@@ -13,6 +13,7 @@ from tunebird.api.base import duration_seconds, fraction, problems
 from tunebird.kube.meta import Manifest, content_hash
 from tunebird.metrics.presets import BOUNDS, bound_near
 from tunebird.metrics.provider import Measure, PodsSource, Preset, PrometheusSource, Source
+from tunebird.rollout.manifests import unservable
 from tunebird.rollout.plan import (
     Analysis,
     Bake,
@@ -188,6 +189,8 @@ def _conflicts(spec: api.ModelRolloutSpec) -> Iterator[str]:
     source = spec.model.source
     if source is not None and not source.digest:
         yield "spec.model.source.digest: a source needs its digest, or a changed model would not be noticed; add it"
+    if source is not None and (trouble := unservable(source.uri, spec.server.runtime.value)):
+        yield f"spec.model.source.uri: {trouble}"
     if spec.server.runtime is api.Runtime.CUSTOM and not spec.server.image:
         yield "spec.server.image: runtime custom needs an image"
     if spec.strategy.canary_replicas == "0":

@@ -298,6 +298,20 @@ async def test_a_rollout_waits_for_its_job_and_serves_its_merged_form():
     assert cluster.status["stable"]["job"] == "bot"
 
 
+async def test_a_job_that_published_to_a_registry_is_refused_with_the_remedy():
+    cluster = Cluster()
+    cluster.kube.put(rollout(model={"jobRef": {"name": "bot"}}))
+    form = {"path": "merged", "digest": GOOD}
+    artifact = {"uri": "oci://registry/ml/bot:1", "digest": BAD, "forms": {"merged": form}}
+    job = {"apiVersion": FINE_TUNE_JOB.api_version, "kind": "FineTuneJob", "spec": {}}
+    cluster.kube.put({**job, "metadata": {"name": "bot", "namespace": "default"}, "status": {"artifact": artifact}})
+    await cluster.run(5)
+    said = cluster.status["message"]
+    assert "spec.model.jobRef.name: bot: its model: oci://registry/ml/bot:1: the tunebird runtime loads" in said
+    assert "publish or copy it to pvc://, or use custom" in said
+    assert "/merged" not in said
+
+
 async def test_a_rollout_does_not_serve_a_job_whose_gates_failed():
     cluster = Cluster()
     cluster.kube.put(rollout(model={"jobRef": {"name": "bot"}}))

@@ -13,6 +13,7 @@ from tunebird.rollout.manifests import (
     child_name,
     deployment,
     differs,
+    model_of,
     revision_name,
     revision_service,
     stable_service,
@@ -130,6 +131,19 @@ def test_the_services_select_one_revision():
 )
 def test_a_uri_that_a_runtime_can_not_load_is_refused(uri, runtime, served):
     assert (unservable(uri, runtime) == "") is served
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("pvc://models/bot/1", ("sha256:m", "pvc://models/bot/1/merged")),
+        ("s3://bucket/bot/1/", ("sha256:m", "s3://bucket/bot/1/merged")),
+        ("oci://registry:5000/ml/bot:1", ("sha256:a", "oci://registry:5000/ml/bot:1")),
+    ],
+)
+def test_a_form_is_a_folder_but_in_a_registry(uri, expected):
+    artifact = {"uri": uri, "digest": "sha256:a"}
+    assert model_of(artifact, {"path": "merged", "digest": "sha256:m"}) == expected
 
 
 def test_what_the_server_adds_is_no_difference():

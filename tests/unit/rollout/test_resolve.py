@@ -10,6 +10,7 @@ PROMETHEUS = {"name": "prom", "type": "Prometheus", "prometheus": {"address": "h
 PODS = {"name": "pods", "type": "Pods"}
 TTFT = {"name": "ttft", "preset": "ttft", "type": "Limit", "limit": {"maximum": "5%"}}
 CUSTOM = {"name": "x", "type": "Limit", "limit": {"maximum": "1%"}}
+DIGEST = "sha256:" + "a" * 64
 COMPARISON = {"name": "c", "preset": "error-rate", "type": "Comparison", "comparison": {"margin": "2%"}}
 
 
@@ -25,6 +26,10 @@ REFUSED = [
     ({"model": {"jobSelector": {"matchLabels": {"a": "b"}}}}, "spec.model.jobSelector"),
     ({"model": {"jobRef": {"name": "a"}, "form": "adapter"}}, "spec.model.form"),
     ({"model": {"source": {"uri": "pvc://m/a"}}}, "spec.model.source.digest"),
+    (
+        {"model": {"source": {"uri": "oci://registry/bot:1", "digest": DIGEST}}},
+        "spec.model.source.uri: oci://registry/bot:1: the tunebird runtime loads pvc:// and hf:// only; publish",
+    ),
     ({"server": {"runtime": "sglang"}}, "spec.server.runtime"),
     ({"server": {"runtime": "vllm", "mode": "Adapter"}}, "spec.server.mode"),
     ({"server": {"runtime": "custom"}}, "spec.server.image"),

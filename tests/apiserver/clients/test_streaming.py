@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client, config
+from kubernetes.client.rest import ApiException
 from kubernetes.stream import stream
 
 from apiserver.clients.citing import docs
@@ -129,11 +130,29 @@ def api(cluster: Cluster) -> client.CoreV1Api:
     return client.CoreV1Api(config.new_client_from_config(str(cluster.kubeconfig)))
 
 
-def test_python_client_executes(sleeper: Cluster, api: client.CoreV1Api) -> None:
+@pytest.mark.parametrize("protocol", ["v5.channel.k8s.io", "v4.channel.k8s.io"])
+def test_python_client_executes(sleeper: Cluster, api: client.CoreV1Api, protocol: str) -> None:
+    api.api_client.set_default_header("sec-websocket-protocol", protocol)
     command = ["sh", "-c", "echo out; echo err >&2"]
     options = {"container": "c", "command": command, "stderr": True, "stdin": False, "stdout": True, "tty": False}
     said = stream(api.connect_get_namespaced_pod_exec, "p", sleeper.namespace, **options)
     assert sorted(said.split()) == ["err", "out"]
+
+
+def test_python_client_is_told_which_protocols_there_are(sleeper: Cluster, api: client.CoreV1Api) -> None:
+    api.api_client.set_default_header("sec-websocket-protocol", "v9.channel.k8s.io")
+    with pytest.raises(ApiException, match="400 Bad Request"):
+        stream(
+            api.connect_get_namespaced_pod_exec,
+            "p",
+            sleeper.namespace,
+            container="c",
+            command=["true"],
+            stdout=True,
+            stderr=False,
+            stdin=False,
+            tty=False,
+        )
 
 
 def test_python_client_talks_with_a_process_and_learns_its_end(sleeper: Cluster, api: client.CoreV1Api) -> None:

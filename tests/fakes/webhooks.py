@@ -36,11 +36,15 @@ def add(path: str, value: Any) -> Obj:
 
 
 class WebhookServer:
-    """`on` says what a path answers; `asked` has (path, request) in the order of arrival."""
+    """`on` says what a path answers; `asked` has (path, request) in the order of arrival.
+
+    The next `drops` requests end without an answer.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._handlers: dict[str, Handler] = {}
         self.asked: list[tuple[str, Obj]] = []
+        self.drops = 0
         certificate, key = _certificate(folder)
         self.ca_bundle = b64encode(certificate.read_bytes()).decode()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
@@ -74,6 +78,9 @@ class WebhookServer:
             def do_POST(self) -> None:
                 review = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 code, body = owner._answer(self.path.partition("?")[0], review)
+                if not code:
+                    self.close_connection = True
+                    return
                 self.send_response(code)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(body)))
@@ -89,6 +96,9 @@ class WebhookServer:
         handler = self._handlers.get(path)
         if handler is None:
             return 404, b"{}"
+        if self.drops:
+            self.drops -= 1
+            return 0, b""
         self.asked.append((path, review["request"]))
         response = {"uid": review["request"]["uid"], **handler(review["request"])}
         answer = {"apiVersion": review["apiVersion"], "kind": "AdmissionReview", "response": response}

@@ -33,6 +33,10 @@ class CallError(Exception):
     """A webhook could not be asked, or did not answer; the message is the server's."""
 
 
+class ClosedError(CallError):
+    """The connection ended without an answer."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """`url` as messages show it; `address` is where it really is, `host` whom the certificate must be for."""
@@ -60,7 +64,10 @@ class Caller:
         place = Place(*_at(hook))
         try:
             place = self._found(hook)
-            return await self._posted(place, hook, review)
+            try:
+                return await self._posted(place, hook, review)
+            except ClosedError:  # it had been kept open for too long; a new one says more
+                return await self._posted(place, hook, review)
         except CallError as error:
             raise CallError(f"failed to call webhook: Post {go_quote(place.url)}: {error}") from error
 
@@ -82,6 +89,8 @@ class Caller:
         except TimeoutError:
             raise CallError("context deadline exceeded") from None
         except aiohttp.ClientError as error:
+            if _was_closed(error):
+                raise ClosedError("EOF") from error
             raise CallError(_explained(error)) from error
 
     def _open(self) -> aiohttp.ClientSession:
@@ -145,7 +154,11 @@ def _at(hook: Webhook) -> tuple[str, str, str]:
 
 
 async def _read(response: aiohttp.ClientResponse) -> Any:
-    body = await response.content.read(_MAX_ANSWER)
+    body = b""
+    async for part in response.content.iter_chunked(64 * 1024):
+        body += part
+        if len(body) > _MAX_ANSWER:
+            raise CallError(f"the answer is longer than {_MAX_ANSWER} bytes")
     if response.status == 404:
         raise CallError("the server could not find the requested resource")
     if response.status >= 500:
@@ -160,6 +173,14 @@ async def _read(response: aiohttp.ClientResponse) -> Any:
         raise CallError(f"couldn't get version/kind; json parse error: {error}") from error
 
 
+def _was_closed(error: aiohttp.ClientError) -> bool:
+    """The connection was there, and then it was not."""
+    import aiohttp
+
+    is_broken = isinstance(error, aiohttp.ClientOSError) and not isinstance(error, aiohttp.ClientConnectorError)
+    return is_broken or isinstance(error, aiohttp.ServerDisconnectedError)
+
+
 def _explained(error: aiohttp.ClientError) -> str:
     import aiohttp
 
@@ -170,8 +191,6 @@ def _explained(error: aiohttp.ClientError) -> str:
             return f"dial tcp {error.host}:{error.port}: connect: connection refused"
         case aiohttp.ClientConnectorError():
             return f"dial tcp {error.host}:{error.port}: {error.os_error}"
-        case aiohttp.ServerDisconnectedError():
-            return "EOF"
         case _:
             return str(error)
 

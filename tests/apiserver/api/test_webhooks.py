@@ -280,6 +280,23 @@ async def test_a_slow_webhook_times_out(server: Replay, hooks: WebhookServer) ->
     assert answer.body["message"].endswith('?timeout=1s": context deadline exceeded')
 
 
+async def test_a_long_answer_is_read_to_its_end(server: Replay, hooks: WebhookServer) -> None:
+    hooks.on("/m", patch(add("/data", {"long": "x" * 900_000})))
+    await install(server, "mutating", webhook(hooks.client_config("/m")))
+    assert len((await create(server)).body["data"]["long"]) == 900_000
+
+
+async def test_a_connection_that_was_closed_meanwhile_is_opened_again(server: Replay, hooks: WebhookServer) -> None:
+    hooks.on("/v", allow)
+    await install(server, "validating", webhook(hooks.client_config("/v")))
+    assert (await create(server)).status == 201
+    hooks.drops = 1
+    assert (await create(server, "two")).status == 201
+    hooks.drops = 2
+    answer = await create(server, "three")
+    assert answer.body["message"].endswith('?timeout=10s": EOF')
+
+
 # /#side-effects
 async def test_a_dry_run_is_asked_about_and_stores_nothing(server: Replay, hooks: WebhookServer) -> None:
     hooks.on("/m", patch(add("/data", {"by": "m"})))

@@ -45,11 +45,11 @@ class WebhookServer:
         self._handlers: dict[str, Handler] = {}
         self.asked: list[tuple[str, Obj]] = []
         self.drops = 0
-        certificate, key = _certificate(folder)
-        self.ca_bundle = b64encode(certificate.read_bytes()).decode()
+        crt, key = certificate(folder)
+        self.ca_bundle = b64encode(crt.read_bytes()).decode()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler())
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        context.load_cert_chain(certificate, key)
+        context.load_cert_chain(crt, key)
         self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
         self.port: int = self._server.server_address[1]
         self._thread = threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -114,7 +114,7 @@ def webhook_server(folder: Path) -> Iterator[WebhookServer]:
         server.stop()
 
 
-def _certificate(folder: Path) -> tuple[Path, Path]:
+def certificate(folder: Path) -> tuple[Path, Path]:
     """A self-signed certificate for 127.0.0.1 and for the Service hooks.default.svc."""
     from datetime import UTC, datetime, timedelta
     from ipaddress import IPv4Address
@@ -129,7 +129,7 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hooks")])
     now = datetime.now(UTC)
     names = [x509.IPAddress(IPv4Address("127.0.0.1")), x509.DNSName("hooks.default.svc"), x509.DNSName("localhost")]
-    certificate = (
+    signed = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -142,6 +142,6 @@ def _certificate(folder: Path) -> tuple[Path, Path]:
         .sign(key, SHA256())
     )
     cert_file, key_file = folder / "webhook.crt", folder / "webhook.key"
-    cert_file.write_bytes(certificate.public_bytes(Encoding.PEM))
+    cert_file.write_bytes(signed.public_bytes(Encoding.PEM))
     key_file.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     return cert_file, key_file

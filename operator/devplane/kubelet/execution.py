@@ -65,7 +65,7 @@ class Conversation:
         reader = asyncio.StreamReader()
         loop = asyncio.get_running_loop()
         pipe = os.fdopen(file, "rb", 0)
-        transport, _ = await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), pipe)
+        transport, _ = await loop.connect_read_pipe(lambda: _ToTheEnd(reader), pipe)
         self._open.append(transport)
         return reader
 
@@ -73,6 +73,13 @@ class Conversation:
         pipe = os.fdopen(file, "wb", 0)
         self.stdin, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, pipe)
         self._open.append(self.stdin)
+
+
+class _ToTheEnd(asyncio.StreamReaderProtocol):
+    """A terminal ends with EIO, which must not hide what was read before."""
+
+    def connection_lost(self, _: Exception | None) -> None:
+        super().connection_lost(None)
 
 
 async def execute(process: ContainerProcess, argv: Sequence[str], wanted: Wanted) -> Conversation:

@@ -71,18 +71,9 @@ async def _serve(client: Client, process: Conversation, asked: Command) -> int |
 
 
 async def _copy(reader: asyncio.StreamReader, client: Client, channel: Channel | None) -> None:
-    while data := await _some(reader):
+    while data := await reader.read(CHUNK):
         if channel is not None:
             await client.send(channel, data)
-
-
-async def _some(reader: asyncio.StreamReader) -> bytes:
-    try:
-        return await reader.read(CHUNK)
-    except ConnectionError:
-        raise
-    except OSError:  # a terminal that nobody holds open any more
-        return b""
 
 
 async def _listen(client: Client, process: Conversation) -> None:

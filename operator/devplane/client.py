@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -143,6 +144,10 @@ class Client:
         finally:
             for stop in stops:
                 stop()
+
+    def now(self) -> datetime:
+        """By the server's clock, which a fault may shift."""
+        return self._api.clock()
 
     def event(self, about: Obj, type: str, reason: str, message: str, component: str) -> None:  # noqa: A002
         """Post a core/v1 Event; the same one again raises its count."""

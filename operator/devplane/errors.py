@@ -171,6 +171,11 @@ class ApiError(Exception):
         details = {"causes": [{"message": message}]}
         return cls(500, "InternalError", f"Internal error occurred: {message}", details)
 
+    @classmethod
+    def no_space(cls) -> ApiError:
+        """What Kubernetes passes on from an etcd whose disk or quota is full."""
+        return cls(500, "", "etcdserver: mvcc: database space exceeded")
+
 
 class AdmissionPendingError(ApiError):
     """A write of a controller waits for admission webhooks: nothing is wrong, and it is tried again soon."""

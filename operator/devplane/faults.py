@@ -1,4 +1,4 @@
-"""Faults on demand, for tests of clients: requests slowed or refused, watches cut or silent."""
+"""Faults on demand, for tests of clients: requests slowed or refused, reads of the past, a wrong clock, bad watches."""
 
 from __future__ import annotations
 
@@ -9,11 +9,13 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from typing import Any
 
+from devplane.clock import Clock
 from devplane.errors import ApiError
 
 Obj = dict[str, Any]
 
 FIELDS = frozenset({"fault", "verbs", "resources", "namespaces", "agents", "percent", "times", "seconds", "code"})
+MOST_SKEW = 10 * 365 * 86400
 CODES = (409, 429, 500, 503)
 BUSY = "the server has received too many requests and has asked us to try again later"
 
@@ -27,6 +29,18 @@ class Fault(StrEnum):
     REFUSE = "refuse"
     CUT_WATCH = "cut-watch"
     SILENCE_WATCH = "silence-watch"
+    STALE_READ = "stale-read"
+    CLOCK_SKEW = "clock-skew"
+    FULL_DISK = "full-disk"
+
+
+# The verbs that a fault is about; the others are about all.
+VERBS: dict[Fault, tuple[str, ...]] = {
+    Fault.CUT_WATCH: ("watch",),
+    Fault.SILENCE_WATCH: ("watch",),
+    Fault.STALE_READ: ("get", "list"),
+    Fault.FULL_DISK: ("create", "update", "patch"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +56,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Empty lists match everything; `times` None is for ever; `seconds` is a delay, or what a 429 says to wait."""
+    """Empty lists match everything; `times` None is for ever.
+
+    `seconds` is a delay, what a 429 says to wait, how long reads are stale (0: as long as the rule is in force), or how
+    far the clock is ahead.
+    """
 
     fault: Fault
     verbs: tuple[str, ...] = ()
@@ -55,9 +73,9 @@ class Rule:
     code: int = 500
 
     def matches(self, request: Request) -> bool:
-        is_watch_fault = self.fault in (Fault.CUT_WATCH, Fault.SILENCE_WATCH)
         return (
-            (request.verb == "watch" if is_watch_fault else not self.verbs or request.verb in self.verbs)
+            request.verb in VERBS.get(self.fault, (request.verb,))
+            and (not self.verbs or request.verb in self.verbs)
             and (not self.resources or request.resource in self.resources)
             and (not self.namespaces or request.namespace in self.namespaces)
             and (not self.agents or any(fnmatchcase(request.agent, one) for one in self.agents))
@@ -76,6 +94,9 @@ def rule(given: Any) -> Rule:
         raise FaultError(f"{unknown[0]}: unknown field; known are {', '.join(sorted(FIELDS))}")
     if given.get("fault") not in list(Fault):
         raise FaultError(f"fault: {given.get('fault')!r} is not one of {', '.join(Fault)}")
+    is_skew = given["fault"] == Fault.CLOCK_SKEW
+    if is_skew and (stray := sorted(given.keys() - {"fault", "seconds"})):
+        raise FaultError(f"{stray[0]}: the clock is the same for all requests; clock-skew takes seconds alone")
     lists = {name: tuple(given.get(name) or ()) for name in ("verbs", "resources", "namespaces", "agents")}
     times = given.get("times")
     found = Rule(
@@ -83,7 +104,9 @@ def rule(given: Any) -> Rule:
         **lists,
         percent=_number(given, "percent", 100, most=100),
         times=None if times is None else int(_number(given, "times", 0)),
-        seconds=_number(given, "seconds", 0),
+        seconds=_number(given, "seconds", 0, least=-MOST_SKEW, most=MOST_SKEW)
+        if is_skew
+        else _number(given, "seconds", 0),
         code=int(_number(given, "code", 500)),
     )
     if found.code not in CODES:
@@ -91,16 +114,22 @@ def rule(given: Any) -> Rule:
     return found
 
 
-def _number(given: Mapping[str, Any], name: str, default: float, most: float = float("inf")) -> float:
+def _number(
+    given: Mapping[str, Any], name: str, default: float, *, least: float = 0, most: float = float("inf")
+) -> float:
     value = given.get(name, default)
-    if not isinstance(value, int | float) or not 0 <= value <= most:
-        raise FaultError(f"{name}: {value!r} is not a number from 0" + (f" to {most:g}" if most < 1e9 else ""))
+    if not isinstance(value, int | float) or not least <= value <= most:
+        raise FaultError(f"{name}: {value!r} is not a number from {least:g}" + (f" to {most:g}" if most < 1e9 else ""))
     return value
 
 
 @dataclass(slots=True)
 class _Armed:
+    """A rule in force since the store was at `revision`; `until` is a time of the event loop."""
+
     rule: Rule
+    revision: int = 0
+    until: float = float("inf")
     seen: int = 0
     struck: int = 0
 
@@ -125,16 +154,24 @@ class OpenWatch:
 
 @dataclass(slots=True)
 class Faults:
-    """The rules in force."""
+    """The rules in force. `clock` is the one to shift, `revision` tells where the store is."""
 
+    clock: Clock
+    revision: Callable[[], int]
     _armed: list[_Armed] = field(default_factory=list)
     _watches: set[OpenWatch] = field(default_factory=set)
 
     def replace(self, rules: Iterable[Rule]) -> None:
         """From now on, for open watches too. A watch that is silent stays silent."""
-        self._armed = [_Armed(one) for one in rules]
+        self._armed = [self._arm(one) for one in rules]
+        self.clock.skew_seconds = sum(one.rule.seconds for one in self._armed if one.rule.fault is Fault.CLOCK_SKEW)
         for watch in list(self._watches):
             self._disturb(watch)
+
+    def _arm(self, one: Rule) -> _Armed:
+        is_for_a_while = one.fault is Fault.STALE_READ and one.seconds
+        until = asyncio.get_running_loop().time() + one.seconds if is_for_a_while else float("inf")
+        return _Armed(one, self.revision(), until)
 
     def report(self) -> list[Obj]:
         """The rules in force and how often each struck."""
@@ -147,6 +184,16 @@ class Faults:
                 await asyncio.sleep(one.rule.seconds)
             elif one.rule.fault is Fault.REFUSE and one.strikes(request):
                 raise refusal(one.rule, request)
+            elif one.rule.fault is Fault.FULL_DISK and one.strikes(request):
+                raise ApiError.no_space()
+
+    def stale(self, request: Request) -> int | None:
+        """The revision that a read is answered from, where it is not the newest."""
+        now = asyncio.get_running_loop().time()
+        for one in self._armed:
+            if one.rule.fault is Fault.STALE_READ and now < one.until and one.strikes(request):
+                return one.revision
+        return None
 
     def opened(self, watch: OpenWatch) -> None:
         self._watches.add(watch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
@@ -43,6 +44,13 @@ def listed(
             metadata["remainingItemCount"] = len(found) - limit
         return page, metadata
     return found, metadata
+
+
+def as_of(api: Api, revision: int, resource: Resource) -> Api:
+    """For reading `resource` as it was at `revision`."""
+    past = copy.copy(api)
+    past.store = api.store.as_of(revision, resource.key)
+    return past
 
 
 def _check_version(api: Api, version: str, query: Mapping[str, str]) -> None:

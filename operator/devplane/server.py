@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from email.utils import format_datetime
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -56,7 +57,7 @@ class Server:
 
         self.api = api
         self.kubelet: Kubelet | None = None
-        self.faults = Faults()
+        self.faults = Faults(api.clock, lambda: api.store.revision)
         self.extras: list[Callable[[web.Application], None]] = []
         self._tokens = tokens
         self._crd = crd
@@ -74,7 +75,12 @@ class Server:
         for extra in self.extras:
             extra(app)
         app.router.add_route("*", "/{path:.*}", self._handle)
+        app.on_response_prepare.append(self._date)
         return app
+
+    async def _date(self, _request: web.Request, response: web.StreamResponse) -> None:
+        if self.api.clock.skew_seconds:
+            response.headers["Date"] = format_datetime(self.api.clock(), usegmt=True)
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         try:
@@ -153,7 +159,7 @@ class Server:
             raise ApiError.method_not_allowed()
         match asked.verb:
             case "get":
-                return self._object(asked, 200, self.api.get(asked.target))
+                return self._object(asked, 200, self._readable(asked).get(asked.target))
             case "list":
                 return self._list(asked)
             case "watch":
@@ -183,10 +189,15 @@ class Server:
         fields = asked.query.get("fieldSelector", "")
         return selector(resource.key, asked.query.get("labelSelector", ""), fields, selectable)
 
+    def _readable(self, asked: Asked) -> Api:
+        """What a read is answered from: the present, but for faults."""
+        stale = self.faults.stale(asked.facts())
+        return self.api if stale is None else lists.as_of(self.api, stale, asked.place.resource)
+
     def _list(self, asked: Asked) -> web.Response:
         resource = asked.place.resource
         chosen = self._selector(asked)
-        objects, metadata = lists.listed(self.api, resource, asked.place.namespace, chosen, asked.query)
+        objects, metadata = lists.listed(self._readable(asked), resource, asked.place.namespace, chosen, asked.query)
         return encoded(200, self._shaper.many(resource, objects, metadata, asked.form), asked.form)
 
     async def _watch(self, asked: Asked) -> web.StreamResponse:

@@ -14,6 +14,8 @@ from typing import Any, Literal
 
 import orjson
 
+from devplane.errors import ApiError
+
 Obj = dict[str, Any]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
 
@@ -94,23 +96,44 @@ class Store:
         self.revision += 1
         metadata["resourceVersion"] = str(self.revision)
         body = orjson.dumps(obj)
-        self._database.execute("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", (resource, namespace, name, body))
+        self._write("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", resource, namespace, name, body)
         held[namespace, name] = obj
         self._publish(Change(self.revision, "MODIFIED" if previous else "ADDED", resource, obj, previous))
         return obj
 
     def remove(self, resource: str, namespace: str, name: str, last: Obj | None = None) -> Obj:
         """Take an object out; its last state (or `last`) is published with the resourceVersion of the deletion."""
-        previous = self._objects[resource].pop((namespace, name))
+        previous = self._objects[resource][namespace, name]
         last = last or previous
         self.revision += 1
-        self._database.execute(
-            "DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", (resource, namespace, name)
-        )
-        self._database.execute("UPDATE revision SET value=?", (self.revision,))
+        self._write("UPDATE revision SET value=?", self.revision)
+        self._write("DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", resource, namespace, name)
+        del self._objects[resource][namespace, name]
         gone = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.revision)}}
         self._publish(Change(self.revision, "DELETED", resource, gone, previous))
         return gone
+
+    def _write(self, statement: str, *values: str | int | bytes) -> None:
+        try:
+            self._database.execute(statement, values)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_FULL:
+                raise ApiError.no_space() from error
+            raise
+
+    def as_of(self, revision: int, resource: str) -> Store:
+        """A store to read from that holds `resource` alone, as it was at `revision` or as long ago as is known."""
+        past = Store(ring_size=0)
+        past.revision = max(revision, self.oldest)
+        past.oldest = self.oldest
+        held = dict(self._objects.get(resource, {}))
+        for change in reversed(self._ring):
+            if change.revision <= past.revision:
+                break
+            if change.resource == resource:
+                _undo(held, change)
+        past._objects[resource] = held
+        return past
 
     def _publish(self, change: Change) -> None:
         if len(self._ring) == self._ring.maxlen:
@@ -131,3 +154,12 @@ class Store:
         listeners = self._listeners.setdefault(resource, set())
         listeners.add(listener)
         return lambda: listeners.discard(listener)
+
+
+def _undo(held: dict[tuple[str, str], Obj], change: Change) -> None:
+    metadata = change.object["metadata"]
+    key = metadata.get("namespace", ""), metadata["name"]
+    if change.previous is None:
+        held.pop(key, None)
+    else:
+        held[key] = change.previous

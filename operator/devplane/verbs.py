@@ -8,11 +8,11 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from ipaddress import IPv4Network
 from typing import Any
 
 from devplane import metadata as meta
+from devplane.clock import Clock
 from devplane.conversion import to_storage, to_version
 from devplane.errors import ApiError, Cause, cannot_handle, wrong_kind
 from devplane.resources import Registry, Resource
@@ -67,12 +67,12 @@ class Api:
         store: Store,
         registry: Registry,
         *,
-        clock: Callable[[], datetime] | None = None,
+        clock: Clock | None = None,
         service_network: IPv4Network = SERVICE_NETWORK,
     ) -> None:
         self.store = store
         self.registry = registry
-        self.clock = clock or (lambda: datetime.now(UTC))
+        self.clock = clock or Clock()
         self.schemas = Schemas(lambda name: store.get(CRDS, "", name))
         self.strategies = Strategies(store, service_network)
         self.written: list[Callable[[Resource, Obj], None]] = []

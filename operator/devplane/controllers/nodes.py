@@ -127,7 +127,7 @@ class NodeKeeper:
         node = self._client.get("nodes", "", name)
         if node is None or has_failed(node):
             return
-        renewed = now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        renewed = self._client.now().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         spec = {"holderIdentity": name, "leaseDurationSeconds": LEASE_SECONDS, "renewTime": renewed}
         if self._client.get(LEASES, LEASE_NAMESPACE, name) is None:
             self._client.create(LEASES, LEASE_NAMESPACE, {"metadata": {"name": name}, "spec": spec})

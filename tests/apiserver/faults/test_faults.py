@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import re
+import shutil
+import subprocess
 import time
+from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+from kubernetes import client, informer
 
 from apiserver.clients import widgets
 from apiserver.clients.test_kopf import Operator
@@ -40,10 +46,15 @@ def test_only_its_own_token_opens_the_endpoint(devplane: ControlPlane, faults: R
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ({"fault": "flood"}, "fault: 'flood' is not one of latency, refuse, cut-watch, silence-watch"),
+        (
+            {"fault": "flood"},
+            "fault: 'flood' is not one of latency, refuse, cut-watch, silence-watch, stale-read, clock-skew, full-disk",
+        ),
         ({"fault": "refuse", "code": 418}, "code: 418 is not one of 409, 429, 500, 503"),
         ({"fault": "refuse", "percent": 101}, "percent: 101 is not a number from 0 to 100"),
         ({"fault": "latency", "delay": 1}, "delay: unknown field"),
+        ({"fault": "latency", "seconds": -1}, "seconds: -1 is not a number from 0"),
+        ({"fault": "clock-skew", "seconds": 1, "percent": 5}, "percent: the clock is the same for all requests"),
     ],
 )
 def test_rule_that_can_not_be_meant_is_refused(faults: RemoteFaults, rule: Obj, said: str) -> None:
@@ -155,3 +166,144 @@ def test_killed_container_starts_again(cluster: Cluster, faults: RemoteFaults) -
     until(lambda: cluster.kubectl("get", "pod", "p", "-o", f"jsonpath={status}") == "1 137", "it started again")
     with pytest.raises(ValueError, match="other/c does not run here"):
         faults.kill(cluster.namespace, "other", "c")
+
+
+def test_stale_reads_show_the_past_to_kubectl_while_writes_go_on(cluster: Cluster, faults: RemoteFaults) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
+    faults.set({"fault": "stale-read", "resources": ["configmaps"], "namespaces": [cluster.namespace]})
+    cluster.kubectl("patch", "configmap", "one", "-p", '{"data": {"a": "2"}}')
+    cluster.kubectl("create", "configmap", "two")
+    value = ("get", "configmap", "one", "-o", "jsonpath={.data.a}")
+    assert cluster.kubectl(*value) == "1"
+    assert "configmap/two" not in cluster.kubectl("get", "configmaps", "-o", "name").split()
+    assert "NotFound" in cluster.run("get", "configmap", "two").stderr
+    faults.clear()
+    assert cluster.kubectl(*value) == "2"
+
+
+def test_update_of_what_was_read_stale_is_a_conflict(cluster: Cluster, faults: RemoteFaults) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
+    faults.set({"fault": "stale-read", "resources": ["configmaps"]})
+    cluster.kubectl("patch", "configmap", "one", "-p", '{"data": {"a": "2"}}')
+    read = cluster.kubectl("get", "configmap", "one", "-o", "json")
+    assert "the object has been modified" in cluster.run("replace", "-f", "-", stdin=read).stderr
+
+
+def test_stale_reads_end_after_their_time(cluster: Cluster, faults: RemoteFaults) -> None:
+    faults.set({"fault": "stale-read", "seconds": 1.5, "resources": ["configmaps"]})
+    cluster.kubectl("create", "configmap", "late")
+    until(lambda: cluster.run("get", "configmap", "late").returncode == 0, "the present is read again")
+
+
+def test_informer_catches_up_with_what_a_stale_list_did_not_show(
+    cluster: Cluster, faults: RemoteFaults, api: Any
+) -> None:
+    core = client.CoreV1Api(api)
+    core.create_namespaced_secret(cluster.namespace, {"metadata": {"name": "old"}})
+    faults.set({"fault": "stale-read", "resources": ["secrets"], "verbs": ["list"]})
+    core.create_namespaced_secret(cluster.namespace, {"metadata": {"name": "new"}})
+    core.delete_namespaced_secret("old", cluster.namespace)
+    told: list[tuple[str, str]] = []
+    watching = informer.SharedInformer(core.list_namespaced_secret, cluster.namespace)
+    for kind in (informer.ADDED, informer.DELETED):
+        watching.add_event_handler(kind, lambda obj, kind=kind: told.append((kind, obj.metadata.name)))
+    watching.start()
+    try:
+        until(lambda: told == [("ADDED", "old"), ("ADDED", "new"), ("DELETED", "old")], "the informer caught up")
+        assert [one.metadata.name for one in watching.cache.list()] == ["new"]
+    finally:
+        core.create_namespaced_secret(cluster.namespace, {"metadata": {"name": "last"}})  # wakes its watch
+        watching.stop()
+
+
+def test_clock_of_the_server_is_ahead(cluster: Cluster, faults: RemoteFaults, devplane: ControlPlane) -> None:
+    before = datetime.now(UTC)
+    faults.set({"fault": "clock-skew", "seconds": 3600})
+    cluster.kubectl("create", "configmap", "late")
+    made = cluster.kubectl("get", "configmap", "late", "-o", "jsonpath={.metadata.creationTimestamp}")
+    assert datetime.fromisoformat(made) >= (before + timedelta(seconds=3599)).replace(microsecond=0)
+    shown = cluster.run("get", "--raw", "/version", "-v=8").stderr
+    told = re.search(r"[Dd]ate: (.*GMT)", shown)
+    assert told is not None
+    assert parsedate_to_datetime(told[1]) >= before + timedelta(seconds=3598)
+    faults.clear()
+    assert cluster.kubectl("get", "configmap", "late", "--no-headers").split()[-1] == "<invalid>"
+
+
+def test_token_that_is_valid_here_is_too_old_for_a_server_whose_clock_is_ahead(
+    cluster: Cluster, faults: RemoteFaults
+) -> None:
+    token = cluster.kubectl("create", "token", "default", "--duration=10m").strip()
+    server = cluster.kubectl("config", "view", "--raw", "-o", "jsonpath={.clusters[0].cluster.server}")
+    nobody = ("--kubeconfig=/dev/null", f"--server={server}", "--insecure-skip-tls-verify", f"--token={token}")
+    asked = ("auth", "whoami", "-o", "jsonpath={.status.userInfo.username}")
+    assert cluster.kubectl(*nobody, *asked) == f"system:serviceaccount:{cluster.namespace}:default"
+    faults.set({"fault": "clock-skew", "seconds": 3600})
+    assert "You must be logged in" in cluster.run(*nobody, *asked).stderr
+    faults.clear()
+    cluster.kubectl(*nobody, *asked)
+
+
+def test_lease_of_a_node_is_renewed_by_the_shifted_clock(cluster: Cluster, faults: RemoteFaults) -> None:
+    renewed = ("get", "lease", "-n", "kube-node-lease", "-o", "jsonpath={.items[0].spec.renewTime}")
+    faults.set({"fault": "clock-skew", "seconds": -86400})
+    yesterday = datetime.now(UTC) - timedelta(hours=23)
+    until(lambda: datetime.fromisoformat(cluster.kubectl(*renewed)) < yesterday, "it was renewed")
+
+
+def test_full_disk_refuses_what_needs_room_in_the_words_of_etcd(cluster: Cluster, faults: RemoteFaults) -> None:
+    cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
+    faults.set({"fault": "full-disk", "namespaces": [cluster.namespace]})
+    refused = cluster.run("create", "configmap", "two")
+    assert refused.stderr.strip().endswith("etcdserver: mvcc: database space exceeded")
+    assert "database space exceeded" in cluster.run("patch", "cm", "one", "-p", '{"data": {"a": "2"}}').stderr
+    assert cluster.kubectl("get", "cm", "one", "-o", "jsonpath={.data.a}") == "1"
+    cluster.kubectl("delete", "cm", "one", "--timeout=20s")
+    faults.clear()
+    cluster.kubectl("create", "configmap", "two")
+
+
+def test_kopf_goes_on_after_the_disk_was_full(
+    cluster: Cluster, faults: RemoteFaults, tmp_path: Path, group: str
+) -> None:
+    resource = f"widgets.{group}"
+    operator = Operator(cluster, tmp_path, group)
+    try:
+        operator.until(lambda: "Initial authentication has finished" in operator.log)
+        faults.set({"fault": "full-disk", "verbs": ["patch"], "resources": [resource], "times": 3})
+        cluster.kubectl("create", "-f", "-", stdin=widgets.widget(group))
+        operator.until(lambda: "create one 3 auto" in operator.told and faults.struck() == [3])
+        cluster.kubectl("delete", "wd", "one", "--timeout=25s")
+        assert operator.told.count("delete one") == 1
+    finally:
+        operator.process.terminate()
+        operator.process.wait(20)
+
+
+@pytest.fixture
+def small_claim(cluster: Cluster, devplane: ControlPlane) -> Iterator[str]:
+    """A claim whose directory is a file system of 64 KiB, as docs/devplane.md tells how; this takes root."""
+    spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Ki"}}}
+    claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "small"}, "spec": spec}
+    cluster.kubectl("apply", "-f", "-", stdin=claim)
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/small", "--timeout=20s")
+    volume = cluster.kubectl("get", "pvc", "small", "-o", "jsonpath={.spec.volumeName}")
+    place = cluster.kubectl("get", "pv", volume, "-o", "jsonpath={.spec.hostPath.path}")
+    mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a file system")
+    yield "small"
+    cluster.kubectl("delete", "pod", "p", "--timeout=20s")
+    subprocess.run(["umount", place], check=True)
+
+
+def test_pod_meets_a_full_volume(cluster: Cluster, faults: RemoteFaults, small_claim: str) -> None:
+    script = "head -c 32k /dev/zero > /data/fits && head -c 64k /dev/zero > /data/more"
+    mounts = [{"name": "data", "mountPath": "/data"}]
+    container = {"name": "c", "image": "busybox:1.36", "command": ["sh", "-c", script], "volumeMounts": mounts}
+    volumes = [{"name": "data", "persistentVolumeClaim": {"claimName": small_claim}}]
+    spec = {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
+    cluster.kubectl("apply", "-f", "-", stdin=pod)
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/p", "--timeout=30s")
+    assert "No space left on device" in cluster.kubectl("logs", "p")

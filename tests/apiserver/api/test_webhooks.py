@@ -225,6 +225,29 @@ async def test_the_same_object_in_another_group_matches_if_wanted(
         assert asked[0]["resource"]["group"] == "events.k8s.io"
 
 
+async def test_a_webhook_gets_a_custom_resource_in_the_version_that_it_knows(
+    server: Replay, hooks: WebhookServer
+) -> None:
+    from apiserver.clients import widgets
+
+    crd = widgets.definition("g.example.com")
+    [first] = crd["spec"]["versions"]
+    crd["spec"]["versions"].append({**first, "name": "v2", "storage": False})
+    crds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    assert (await server.send("POST", crds, crd)).status == 201
+    hooks.on("/m", patch(add("/spec/max", 9)))
+    rule = {**EVERY_WRITE, "apiGroups": ["g.example.com"], "apiVersions": ["v2"], "resources": ["widgets"]}
+    await install(server, "mutating", webhook(hooks.client_config("/m"), rules=[rule]))
+    path = "/apis/g.example.com/v1/namespaces/default/widgets"
+    made = (await server.send("POST", path, widgets.widget("g.example.com"))).body
+    assert (made["apiVersion"], made["spec"]) == ("g.example.com/v1", {"size": 3, "mode": "auto", "max": 9})
+    [asked] = hooks.requests("/m")
+    assert asked["object"]["apiVersion"] == "g.example.com/v2"
+    assert (asked["kind"]["version"], asked["requestKind"]["version"]) == ("v2", "v1")
+    status = await server.send("PATCH", f"{path}/one/status", {"status": {"phase": "x"}}, MERGE)
+    assert (status.status, len(hooks.requests("/m"))) == (200, 1)
+
+
 # /#failure-policy
 async def test_a_webhook_that_can_not_be_reached_fails_the_write_or_is_ignored(
     server: Replay, hooks: WebhookServer

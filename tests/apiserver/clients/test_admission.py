@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -65,6 +66,8 @@ def create(spec, **_):
 
 @pytest.fixture
 def hooks(tmp_path: Path) -> Iterator[WebhookServer]:
+    if os.environ.get("TUNEBIRD_TEST_KUBECONFIG"):
+        pytest.skip("a cluster elsewhere does not reach a webhook on this machine's loopback")
     with webhook_server(tmp_path) as started:
         yield started
 

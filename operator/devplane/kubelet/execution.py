@@ -37,10 +37,13 @@ class Conversation:
     terminal: int = -1
     on_end_of_input: Callable[[], None] = lambda: None
     _open: list[asyncio.BaseTransport] = field(default_factory=list)
+    _room: asyncio.Event = field(default_factory=asyncio.Event)
 
-    def write(self, data: bytes) -> None:
+    async def write(self, data: bytes) -> None:
+        """Returns when the process has read most of it."""
         if self.stdin is not None and not self.stdin.is_closing():
             self.stdin.write(data)
+            await self._room.wait()
 
     def end_input(self) -> None:
         if self.stdin is not None and not self.stdin.is_closing():
@@ -71,8 +74,25 @@ class Conversation:
 
     async def writes(self, file: int) -> None:
         pipe = os.fdopen(file, "wb", 0)
-        self.stdin, _ = await asyncio.get_running_loop().connect_write_pipe(asyncio.BaseProtocol, pipe)
+        self._room.set()
+        self.stdin, _ = await asyncio.get_running_loop().connect_write_pipe(lambda: _Room(self._room), pipe)
         self._open.append(self.stdin)
+
+
+class _Room(asyncio.BaseProtocol):
+    """Set while the pipe takes more, and when it takes no more at all."""
+
+    def __init__(self, room: asyncio.Event) -> None:
+        self._room = room
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._room.set()
 
 
 class _ToTheEnd(asyncio.StreamReaderProtocol):

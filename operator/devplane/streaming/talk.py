@@ -79,7 +79,7 @@ async def _copy(reader: asyncio.StreamReader, client: Client, channel: Channel |
 async def _listen(client: Client, process: Conversation) -> None:
     async for channel, data in client.received():
         if channel == Channel.STDIN and data:
-            process.write(data)
+            await process.write(data)
         elif channel == Channel.STDIN:
             process.end_input()
         elif channel == Channel.RESIZE:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from tests.apiserver.workloads.conftest import World, pod
@@ -51,7 +52,7 @@ async def test_process_on_a_terminal_hears_when_its_client_hangs_up(world: World
 async def test_process_without_a_terminal_reads_the_end_of_its_input(world: World) -> None:
     await place(world)
     talk = await execute(world, "sh", "-c", "cat > /dev/null; exit 8")
-    talk.write(b"something")
+    await talk.write(b"something")
     talk.close()
     async with asyncio.timeout(SECONDS):
         assert await talk.wait() == 8
@@ -71,3 +72,19 @@ async def test_program_that_is_not_there_is_no_process(world: World) -> None:
     await place(world)
     with pytest.raises(StartError, match='exec: "absent": executable file not found in \\$PATH'):
         await execute(world, "absent")
+
+
+async def test_what_a_process_does_not_read_waits_with_its_sender(world: World, tmp_path: Path) -> None:
+    await place(world)
+    go = tmp_path / "go"
+    talk = await execute(world, "sh", "-c", f"until [ -e {go} ]; do sleep 0.05; done; wc -c")
+    sending = asyncio.create_task(talk.write(bytes(10_000_000)))
+    await asyncio.sleep(0.2)
+    assert not sending.done()
+    go.touch()
+    async with asyncio.timeout(SECONDS):
+        await sending
+        talk.end_input()
+        assert talk.stdout is not None
+        assert int(await talk.stdout.read()) == 10_000_000
+    talk.close()

@@ -81,10 +81,25 @@ def answer(name: str, uid: str, review: Any, *, is_mutating: bool) -> Answer:
     got = f"{review.get('apiVersion', '')}, Kind={review.get('kind', '')}"
     if got != KIND:
         raise InvalidAnswerError(f"expected webhook response of {KIND}, got {got}")
+    _check_types(response)
     patch = _patch(response) if is_mutating else ()
     warnings = tuple(str(one) for one in response.get("warnings") or ())
     refusal = None if response.get("allowed") else refused(name, response.get("status") or {})
     return Answer(refusal, patch, warnings)
+
+
+def _check_types(response: Obj) -> None:
+    status = response.get("status") or {}
+    held = [(response, one) for one in _TYPES] + [(status, one) for one in _STATUS if isinstance(status, dict)]
+    for part, (key, kind) in held:
+        if part.get(key) is not None and not isinstance(part[key], kind):
+            raise InvalidAnswerError(f"cannot unmarshal {type(part[key]).__name__} into field {key}")
+
+
+_TYPES: tuple[tuple[str, type], ...] = (
+    ("allowed", bool), ("patch", str), ("patchType", str), ("warnings", list), ("status", dict),
+)  # fmt: skip
+_STATUS: tuple[tuple[str, type], ...] = (("message", str), ("reason", str), ("code", int), ("details", dict))
 
 
 def _patch(response: Obj) -> tuple[Obj, ...]:
@@ -101,7 +116,7 @@ def _patch(response: Obj) -> tuple[Obj, ...]:
         decoded = orjson.loads(b64decode(patch, validate=True))
     except (binascii.Error, ValueError, TypeError) as error:
         raise InvalidAnswerError(f"response.patch is no base64 of JSON: {error}") from error
-    if not isinstance(decoded, list):
+    if not isinstance(decoded, list) or not all(isinstance(one, dict) for one in decoded):
         raise InvalidAnswerError("response.patch is not a list of operations")
     return tuple(decoded)
 
@@ -112,4 +127,4 @@ def refused(name: str, status: Obj) -> ApiError:
     why = status.get("message") or status.get("reason")
     message = f"{denied}: {why}" if why else f"{denied} without explanation"
     code = status.get("code") or 0
-    return ApiError(code if code >= 400 else 400, status.get("reason") or "", message, status.get("details"))
+    return ApiError(code if 400 <= code < 600 else 400, status.get("reason") or "", message, status.get("details"))

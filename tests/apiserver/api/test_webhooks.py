@@ -281,6 +281,12 @@ async def test_a_certificate_of_another_authority_is_not_trusted(server: Replay,
         ({"uid": "other", "allowed": True}, "expected response.uid="),
         ({"allowed": True, "patch": "W10="}, "webhook returned response.patch but not response.patchType"),
         ({"allowed": True, "patch": "W10=", "patchType": "Merge"}, 'invalid response.patchType of "Merge"'),
+        ({"allowed": True, "patch": "WzFd", "patchType": "JSONPatch"}, "response.patch is not a list of operations"),
+        ({"allowed": True, "patch": "!", "patchType": "JSONPatch"}, "response.patch is no base64 of JSON"),
+        ({"allowed": "yes"}, "cannot unmarshal str into field allowed"),
+        ({"allowed": True, "warnings": "w"}, "cannot unmarshal str into field warnings"),
+        ({"allowed": False, "status": "no"}, "cannot unmarshal str into field status"),
+        ({"allowed": False, "status": {"code": "403"}}, "cannot unmarshal str into field code"),
     ],
 )
 async def test_an_answer_that_is_none_is_a_failure(server: Replay, hooks: WebhookServer, said: Obj, why: str) -> None:

@@ -15,7 +15,7 @@ from devplane.types import Obj
 if TYPE_CHECKING:
     from cel import Program
 
-FAILURES = (ValueError, TypeError, RuntimeError, KeyError, IndexError, OverflowError)
+FAILURES = (ValueError, TypeError, RuntimeError, KeyError, IndexError, ArithmeticError)
 NO_OVERLOAD = "call arguments did not match a supported operator, function or macro signature for rule"
 
 

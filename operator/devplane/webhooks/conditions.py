@@ -8,6 +8,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from devplane.cel_library import FUNCTIONS
+from devplane.cel_rules import FAILURES
 from devplane.webhooks.attributes import Attributes
 from devplane.webhooks.authority import Authority
 from devplane.webhooks.reviews import group_version_kind, group_version_resource
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     from cel import Program
 
 Obj = dict[str, Any]
-
-FAILURES = (ValueError, TypeError, RuntimeError, KeyError, IndexError, OverflowError)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,11 @@ async def test_a_policy_without_a_binding_does_nothing(server: Replay) -> None:
             422,
             "expression 'object.data.none == ''' resulted in error: no such key: none",
         ),
+        (
+            {"expression": "1 / (size(object.data) - 1) == 1"},
+            422,
+            "expression '1 / (size(object.data) - 1) == 1' resulted in error: division by zero in CEL expression",
+        ),
     ],
 )
 async def test_the_reason_is_told(server: Replay, validation: Obj, code: int, says: str) -> None:

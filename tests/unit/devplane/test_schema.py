@@ -170,6 +170,7 @@ def test_an_optional_old_value_lets_a_transition_rule_see_creates() -> None:
 def test_a_rule_that_can_not_be_evaluated_refuses() -> None:
     told = ruled("self.a > 1", None, {"b": "x"})
     assert told == ['spec.f: Invalid value: "object": no such key: a evaluating rule: self.a > 1']
+    assert "division by zero" in ruled("1 / self.a == 1", None, {"a": 0})[0]
 
 
 def test_rules_wait_for_a_valid_object() -> None:

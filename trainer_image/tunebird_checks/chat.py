@@ -14,6 +14,7 @@ from tunebird_checks.answers import Answer, ToolCall
 from tunebird_checks.toolcalls import parsed
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
 
     import aiohttp
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 _RETRIED = frozenset({408, 409, 425, 429, 500, 502, 503, 504})
 _LARGEST_BODY = 8 * 2**20
 _LONGEST_WAIT_SECONDS = 20.0
+_LEAST_LOST = 4  # questions without an answer before an endpoint is given up
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +52,25 @@ class Refused(Exception):  # noqa: N818  the endpoint's answer, not a fault here
     """The endpoint answered with a status that another try does not change."""
 
 
-class Chat:
-    """One open session; use it as an async context manager."""
+class _Unanswered(Exception):  # noqa: N818  as above
+    """Another try may help, after `wait` seconds where the endpoint named them."""
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, said: str, wait: float | None = None) -> None:
+        super().__init__(said)
+        self.wait = wait
+
+
+class Chat:
+    """One open session; use it as an async context manager. `tried` is called after each request, whatever came of it.
+
+    After as many questions in a row without an answer, each with all its tries, as are asked at once, the endpoint is
+    given up: the others are not asked, or a suite would wait for hours on a judge that is gone.
+    """
+
+    def __init__(self, target: Target, tried: Callable[[], None] = lambda: None) -> None:
         self.target = target
+        self._tried = tried
+        self._lost = 0  # questions in a row without an answer
         self._root = _root(target.url)
         self._model = target.model
         self._gate = asyncio.Semaphore(target.concurrency)
@@ -84,30 +100,45 @@ class Chat:
         if tools:
             body["tools"] = list(tools)
         async with self._gate:
+            if self._lost >= max(_LEAST_LOST, self.target.concurrency):
+                return Answer("", error=f"{self._root} was given up after {self._lost} questions without an answer")
             return await self._asked(body)
 
     async def _asked(self, body: dict[str, Any]) -> Answer:
+        error, wait = "", None
+        for attempt in range(self.target.retries + 1):
+            if attempt:
+                await asyncio.sleep(
+                    min(_LONGEST_WAIT_SECONDS, wait or self.target.backoff_seconds * 2 ** (attempt - 1))
+                )
+            try:
+                answer = await self._once(body)
+                self._lost = 0
+                return answer
+            except Refused as refused:
+                self._lost = 0
+                return Answer("", error=str(refused))
+            except _Unanswered as lost:
+                error, wait = str(lost), lost.wait
+            finally:
+                self._tried()
+        self._lost += 1
+        return Answer("", error=error)
+
+    async def _once(self, body: dict[str, Any]) -> Answer:
+        """Raises _Unanswered where another try may help, Refused where none does."""
         import aiohttp
 
-        error = ""
-        for attempt in range(self.target.retries + 1):
-            began = time.monotonic()
-            try:
-                body["model"] = await self._name()
-                status, content, wait = await self._post(body)
-                if status == 200:
-                    return _answer(content, time.monotonic() - began)
-                error = f"{self._root} answered {status}: {_told(content)}"
-                if status not in _RETRIED:
-                    break
-            except Refused as refused:
-                error, wait = str(refused), None
-                break
-            except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failed:
-                error, wait = f"{self._root}: {str(failed) or type(failed).__name__}", None
-            if attempt < self.target.retries:
-                await asyncio.sleep(min(_LONGEST_WAIT_SECONDS, wait or self.target.backoff_seconds * 2**attempt))
-        return Answer("", error=error)
+        began = time.monotonic()
+        try:
+            body["model"] = await self._name()
+            status, content, wait = await self._post(body)
+            if status == 200:
+                return _answer(content, time.monotonic() - began)
+        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as failed:
+            raise _Unanswered(f"{self._root}: {str(failed) or type(failed).__name__}") from failed
+        said = f"{self._root} answered {status}: {_told(content)}"
+        raise _Unanswered(said, wait) if status in _RETRIED else Refused(said)
 
     async def _post(self, body: dict[str, Any]) -> tuple[int, bytes, float | None]:
         assert self._session is not None

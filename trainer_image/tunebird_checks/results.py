@@ -14,6 +14,8 @@ from tunebird_checks.checking import check
 from tunebird_checks.judge import judged, labelled
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunebird_checks.chat import Generation, Target
     from tunebird_checks.suite import Case, Suite
 
@@ -50,23 +52,26 @@ class Results:
         return cls(raw["suite"], results, raw["wall_seconds"], agreement)
 
 
-async def asked(suite: Suite, target: Target, generation: Generation) -> tuple[list[Result], float]:
-    """Every case, every sample, against an endpoint; and the seconds it took."""
+async def asked(
+    suite: Suite, target: Target, generation: Generation, tried: Callable[[], None] = lambda: None
+) -> tuple[list[Result], float]:
+    """Every case, every sample, against an endpoint; and the seconds it took. `tried` is called after each request,
+    whatever came of it."""
     began = time.monotonic()
-    async with Chat(target) as chat:
+    async with Chat(target, tried) as chat:
         jobs = [_asked(case, sample, chat, generation) for case in suite.cases for sample in range(generation.samples)]
         results = list(await asyncio.gather(*jobs))
     return results, time.monotonic() - began
 
 
 async def with_judge(
-    suite: Suite, results: list[Result], target: Target | None
+    suite: Suite, results: list[Result], target: Target | None, tried: Callable[[], None] = lambda: None
 ) -> tuple[list[Result], tuple[tuple[bool, bool | None], ...]]:
     """The results with the judge's verdicts, and its agreement with the suite's labels."""
     if target is None or not suite.judged:
         return results, ()
     cases = {case.id: case for case in suite.cases}
-    async with Chat(target) as judge:
+    async with Chat(target, tried) as judge:
         verdicts = await asyncio.gather(*(judged(r.answer, cases[r.case], r.verdicts, judge) for r in results))
         pairs = await asyncio.gather(*(labelled(case, judge) for case in suite.cases))
     done = [replace(result, verdicts=said) for result, said in zip(results, verdicts, strict=True)]

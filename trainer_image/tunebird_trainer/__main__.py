@@ -75,8 +75,10 @@ def _other_errand(config: Config, options: argparse.Namespace) -> int | None:
         return int(check_data.main(config))
     if options.evaluate:
         from tunebird_trainer import evaluation
+        from tunebird_trainer.training import environment
 
-        return int(evaluation.main(config, endpoint=options.endpoint))
+        stop = environment.StopFlag("ending the evaluation")  # as PID 1 it would not hear SIGTERM by itself
+        return int(evaluation.main(config, options.endpoint, lambda: stop.is_set))
     return None
 
 

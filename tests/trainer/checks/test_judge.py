@@ -143,6 +143,27 @@ async def test_no_more_requests_run_at_once_than_allowed():
     assert most == 3
 
 
+async def test_an_endpoint_that_never_answers_is_given_up_and_each_try_is_told():
+    tried = []
+    cases = tuple(case(n) for n in range(40))
+    async with serving(None) as endpoint:
+        where = target(endpoint.url, timeout_seconds=0.1, concurrency=5, retries=1)
+        results, _ = await asked(Suite("s", cases, ""), where, Generation(), lambda: tried.append(1))
+        assert len(endpoint.bodies) == len(tried) == 10
+    assert all(each.answer.error for each in results)
+    assert results[-1].answer.error.endswith("was given up after 5 questions without an answer")
+
+
+async def test_an_endpoint_that_answers_now_and_then_is_not_given_up():
+    """A question that is refused for itself says that somebody is there."""
+    cases = tuple(case(n) for n in range(12))
+    async with serving(500, 500, 500, 400, 500, 500, 500, "fine", 500, 500, 500, "fine") as endpoint:
+        where = target(endpoint.url, concurrency=1, retries=0)
+        results, _ = await asked(Suite("s", cases, ""), where, Generation())
+        assert len(endpoint.bodies) == 12
+    assert [each.answer.text for each in results if each.answer.text] == ["fine", "fine"]
+
+
 async def test_agreement_with_labels_is_measured():
     labels = [{"answer": "kind", "pass": True}, {"answer": "rude", "pass": False}]
     suite = Suite("s", tuple(case(n, labels=labels) for n in range(4)), "sha256:0")

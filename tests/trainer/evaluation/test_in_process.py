@@ -110,7 +110,7 @@ def test_likelihoods_of_padded_texts_are_those_of_each_alone(loaded):
 def test_the_reference_of_a_case_gets_its_likelihood(tmp_path, loaded):
     asked = suite(tmp_path, 2, reference="It left on Monday.")
     answers, _ = in_process.answers(asked, loaded, Generation(max_tokens=2), lambda: None)
-    first, _ = in_process.with_references(asked, answers, loaded)
+    first, _ = in_process.with_references(asked, answers, loaded, lambda: None)
     prompt, text = (
         in_process.chat_prompt(asked.cases[0].turns, (), loaded),
         in_process.tokens("It left on Monday.", loaded),

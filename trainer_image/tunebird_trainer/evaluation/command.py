@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING
 from tunebird_checks.chat import Target
 from tunebird_trainer.evaluation import evaluating, rules, scores
 from tunebird_trainer.evaluation.evaluating import Plan, Subject
+from tunebird_trainer.evaluation.interruptions import Interruptions
 from tunebird_trainer.evaluation.report import failure_of
 from tunebird_trainer.outcome import ExitCode, Failure, Reason
 from tunebird_trainer.server import source
 from tunebird_trainer.stores import sources, storage
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from tunebird_trainer.config import Config
     from tunebird_trainer.data.prepared import Prepared
     from tunebird_trainer.evaluation.report import EvaluationReport
@@ -23,10 +26,11 @@ if TYPE_CHECKING:
 RESULT = "evaluation.json"
 
 
-def main(config: Config, endpoint: str | None = None) -> int:
-    """Prints the table, writes evaluation.json here, and returns the exit code: 7 where a gate does not pass."""
+def main(config: Config, endpoint: str | None = None, stop_requested: Callable[[], bool] = lambda: False) -> int:
+    """Prints the table, writes evaluation.json here, and returns the exit code: 7 where a gate does not pass, 85 after
+    SIGTERM."""
     try:
-        found = _report(config, endpoint or "")
+        found = _report(config, endpoint or "", Interruptions(stop_requested))
     except Failure as failure:
         print(f"evaluation: {failure.reason}: {failure.message}", flush=True)
         return failure.exit_code
@@ -37,11 +41,11 @@ def main(config: Config, endpoint: str | None = None) -> int:
     return failure.exit_code if failure else ExitCode.DONE
 
 
-def _report(config: Config, endpoint: str) -> EvaluationReport:
+def _report(config: Config, endpoint: str, stops: Interruptions) -> EvaluationReport:
     if not config.evaluation.suites:
         raise Failure(Reason.INVALID_CONFIG, "evaluation.suites: there is none to run; add one")
     files = evaluating.preflight(config)
-    plan = Plan(config, files, scores.Scores.of(config), lambda: None, None if endpoint else _prepared(config))
+    plan = Plan(config, files, scores.Scores.of(config), stops, None if endpoint else _prepared(config))
     if not endpoint:
         return evaluating.report(plan, _artifact(config), _base(config), Path())
     key = os.environ.get("TUNEBIRD_ENDPOINT_API_KEY", "")

@@ -3,7 +3,6 @@ gates."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import json
 import os
@@ -18,11 +17,11 @@ from tunebird_checks.metrics import Measure, differences, measures
 from tunebird_checks.results import Results
 from tunebird_trainer.data import redaction
 from tunebird_trainer.evaluation import gates, harness, rules, scores, suites, training_data
+from tunebird_trainer.evaluation.interruptions import Interruptions
 from tunebird_trainer.evaluation.report import CONFIDENCE, EvaluationReport, Line
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.server import source
 from tunebird_trainer.stores import storage
-from tunebird_trainer.survival import heartbeat
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -59,7 +58,7 @@ class Plan:
     config: Config
     files: dict[str, tunebird_checks.Suite]
     scores: scores.Scores
-    between: Callable[[], None]
+    interruptions: Interruptions
     prepared: Prepared | None = None
 
     def generation(self, suite: Suite) -> Generation:
@@ -105,11 +104,11 @@ def evaluate(
     `out_dir`/evaluation/SUITE.jsonl.
 
     Raises:
-        Failure: Preempted between two batches after SIGTERM, or what `preflight` raises.
+        Failure: Preempted soon after SIGTERM, or what `preflight` raises.
     """
     if not _asks_anything(config) and not config.evaluation.canaries:
         return EvaluationReport((), (), {})
-    plan = Plan(config, preflight(config), scores.Scores.of(config), _interruptible(session), prepared)
+    plan = Plan(config, preflight(config), scores.Scores.of(config), Interruptions(session.stop_requested), prepared)
     mine = Subject("model", storage.directory_digest(model_dir), model_dir)
     base = Subject("base", config.model.digest or storage.directory_digest(base_dir), base_dir)
     return report(plan, mine, base if _asks_anything(config) else None, out_dir)
@@ -145,9 +144,9 @@ def asked(plan: Plan, subject: Subject) -> Found:
     if subject.directory is not None:
         for suite in plan.config.evaluation.suites:
             if suite.uri.startswith(rules.HARNESS):
-                found[f"{suite.name}.accuracy"] = harness.measure(suite, load(), batch=8)
+                found[f"{suite.name}.accuracy"] = _by_harness(plan, suite, load())
         if plan.prepared is not None:
-            found |= training_data.measures(plan.config, plan.prepared, load(), plan.between)
+            found |= training_data.measures(plan.config, plan.prepared, load(), plan.interruptions.between)
     load.forget()
     return Found(found, results)
 
@@ -191,14 +190,19 @@ def _results(plan: Plan, suite: Suite, subject: Subject, load: Callable[[], Load
 def _made(plan: Plan, suite: Suite, subject: Subject, load: Callable[[], Loaded]) -> Results:
     from tunebird_trainer.evaluation import in_process
 
-    cases, generation = plan.files[suite.name], plan.generation(suite)
+    cases, generation, stops = plan.files[suite.name], plan.generation(suite), plan.interruptions
     if subject.endpoint is not None:
-        answers, seconds = asyncio.run(running.asked(cases, subject.endpoint, generation))
+        answers, seconds = stops.waited(running.asked(cases, subject.endpoint, generation, stops.beat))
     else:
-        answers, seconds = in_process.answers(cases, load(), generation, plan.between)
-        answers = in_process.with_references(cases, answers, load())
-    answers, agreement = asyncio.run(running.with_judge(cases, answers, _judge(suite)))
+        answers, seconds = in_process.answers(cases, load(), generation, stops.between)
+        answers = in_process.with_references(cases, answers, load(), stops.between)
+    answers, agreement = stops.waited(running.with_judge(cases, answers, _judge(suite), stops.beat))
     return Results(cases.digest, tuple(answers), seconds, agreement)
+
+
+def _by_harness(plan: Plan, suite: Suite, loaded: Loaded) -> Measure:
+    with plan.interruptions.within(loaded.model):
+        return harness.measure(suite, loaded, batch=8)
 
 
 def _judge(suite: Suite) -> Target | None:
@@ -254,15 +258,6 @@ def _write_failing(plan: Plan, found: Found, directory: Path) -> None:
         rows = running.failing(plan.files[name], results)
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
         (directory / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
-
-
-def _interruptible(session: Session) -> Callable[[], None]:
-    def between() -> None:
-        heartbeat.pulse.beat(heartbeat.Phase.EVALUATE)
-        if session.stop_requested():
-            raise Failure(Reason.PREEMPTED, "stopped by SIGTERM during the evaluation; training is not repeated")
-
-    return between
 
 
 def _personal(text: str) -> set[str]:

@@ -142,13 +142,16 @@ def likelihood(loaded: Loaded, ids: Sequence[int], labels: Sequence[int]) -> flo
     return float(torch.nn.functional.cross_entropy(logits, wanted, ignore_index=-100, reduction="sum"))
 
 
-def with_references(suite: Suite, results: Iterable[Result], loaded: Loaded) -> list[Result]:
-    """The results with the likelihood of each case's reference, on its first sample."""
+def with_references(
+    suite: Suite, results: Iterable[Result], loaded: Loaded, between: Callable[[], None]
+) -> list[Result]:
+    """The results with the likelihood of each case's reference, on its first sample; `between` as in `answers`."""
     from dataclasses import replace
 
     cases = {case.id: case for case in suite.cases if case.reference is not None}
     done = []
     for result in results:
+        between()
         case = cases.get(result.case)
         if case is None or result.sample:
             done.append(result)

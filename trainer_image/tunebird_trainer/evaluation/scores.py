@@ -9,6 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunebird_checks.answers import Outcome
 from tunebird_checks.results import Results
 from tunebird_trainer.stores import sources, storage
 from tunebird_trainer.training import environment
@@ -16,6 +17,7 @@ from tunebird_trainer.training import environment
 if TYPE_CHECKING:
     from tunebird_checks import Suite
     from tunebird_checks.chat import Generation
+    from tunebird_checks.results import Result
     from tunebird_trainer.config import Config, Judge
 
 
@@ -38,13 +40,17 @@ class Scores:
             return None
 
     def write(self, key: str, results: Results) -> None:
-        """Only what is whole: an answer that could not be had may be had next time."""
-        if any(each.answer.error for each in results.results):
+        """Only what is whole: an answer or a judgement that could not be had may be had next time."""
+        if any(each.answer.error or _unjudged(each) for each in results.results):
             return
         self.root.mkdir(parents=True, exist_ok=True)
         aside = self.root / f".partial-{key}-{os.getpid()}"
         aside.write_text(results.to_json(), encoding="utf-8")
         aside.replace(self.root / f"{key}.json")
+
+
+def _unjudged(result: Result) -> bool:
+    return any(each.type == "judge" and each.outcome is Outcome.INCONCLUSIVE for each in result.verdicts)
 
 
 def key(model_digest: str, suite: Suite, generation: Generation, judge: Judge | None) -> str:

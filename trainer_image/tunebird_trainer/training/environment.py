@@ -34,16 +34,16 @@ _DIE_WITH_PARENT = 1  # PR_SET_PDEATHSIG
 
 
 class StopFlag:
-    """Set by SIGTERM or SIGINT and looked at between steps; a second SIGINT stops at once, as people expect."""
+    """Set by SIGTERM or SIGINT and looked at between steps; `then` says what will be done."""
 
-    def __init__(self) -> None:
-        self.is_set = False
+    def __init__(self, then: str = "saving after the current step") -> None:
+        self.is_set, self._then = False, then
         signal.signal(signal.SIGTERM, self._ask)
         signal.signal(signal.SIGINT, self._ask)
 
     def _ask(self, *_: Any) -> None:
         if not self.is_set:
-            print("stop requested: saving after the current step", flush=True)
+            print(f"stop requested: {self._then}", flush=True)
         self.is_set = True
 
 

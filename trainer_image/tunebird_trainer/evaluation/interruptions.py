@@ -1,0 +1,60 @@
+"""What an evaluation owes to those who watch it: signs of life, and an end soon after it was asked to stop."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.survival import heartbeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+
+_LOOK_SECONDS = 0.25
+T = TypeVar("T")
+
+
+class Interruptions:
+    """Looks whether a stop was asked for, from wherever the time goes: batches, forward passes, waiting for others."""
+
+    def __init__(self, stop_requested: Callable[[], bool] = lambda: False) -> None:
+        self._stop_requested = stop_requested
+
+    def look(self) -> None:
+        """Raises Failure (Preempted) after SIGTERM."""
+        if self._stop_requested():
+            raise Failure(Reason.PREEMPTED, "stopped by SIGTERM during the evaluation; training is not repeated")
+
+    def between(self) -> None:
+        """Between two pieces of work of this process."""
+        self.beat()
+        self.look()
+
+    def beat(self) -> None:
+        """Something was done, or came to an end: an answer, an error, a time-out."""
+        heartbeat.pulse.beat(heartbeat.Phase.EVALUATE)
+
+    def waited(self, work: Coroutine[Any, Any, T]) -> T:
+        """What the work gives; it is cancelled when a stop is asked for. Waiting alone is no sign of life."""
+        return asyncio.run(self._watched(work))
+
+    @contextmanager
+    def within(self, model: Any) -> Iterator[None]:
+        """For code that asks the model itself and never comes back in between: every forward pass is a sign of life."""
+        hook = model.register_forward_pre_hook(lambda *_: self.between())
+        try:
+            yield
+        finally:
+            hook.remove()
+
+    async def _watched(self, work: Coroutine[Any, Any, T]) -> T:
+        task = asyncio.ensure_future(work)
+        try:
+            while not task.done():
+                self.look()
+                await asyncio.wait({task}, timeout=_LOOK_SECONDS)
+        finally:
+            task.cancel()
+        return await task

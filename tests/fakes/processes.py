@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -10,6 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from devplane.spawned import spawned
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = f"{ROOT / 'operator'}{os.pathsep}{ROOT / 'tests'}"
@@ -43,15 +44,5 @@ def process(module: str, *args: str, log: Path, **env: str) -> Iterator[subproce
 @contextmanager
 def devplane(folder: Path, port: int = 0, *args: str) -> Iterator[Path]:
     """A control plane of its own; gives the kubeconfig. With the same folder and port it goes on where it was."""
-    log = folder / "devplane.log"
-    log.unlink(missing_ok=True)
-    with process("devplane", "serve", "--data-dir", str(folder / "data"), "--port", str(port), *args, log=log):
-        until(lambda: log.exists() and _ready(log) is not None, "devplane is ready")
-        ready = _ready(log)
-        assert ready is not None
-        yield Path(ready["kubeconfig"])
-
-
-def _ready(log: Path) -> dict[str, str] | None:
-    lines = log.read_text().splitlines()
-    return next((json.loads(line) for line in lines if line.startswith('{"ready"')), None)
+    with spawned(folder, ["--port", str(port), *args]) as started:
+        yield started.kubeconfig

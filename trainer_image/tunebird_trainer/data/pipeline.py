@@ -64,7 +64,7 @@ def prepare(config: Config, tokenizer: Any) -> Prepared:
 
 def _made(desk: Desk, sources: list[Source], suites: dict[str, Path], template: masks.Template, aside: Path) -> None:
     """Fill a directory with the columns and the facts."""
-    config, ledger = desk.config, desk.ledger
+    config = desk.config
     formats = [reading.format_of(source, config) for source in sources]
 
     intake = Intake(desk)
@@ -77,28 +77,25 @@ def _made(desk: Desk, sources: list[Source], suites: dict[str, Path], template: 
     train = encoding.encoded(kept, template, desk, aside / ".work" / "train.arrow")
     validation = encoding.encoded(held_out, template, desk, aside / ".work" / "validation.arrow")
     _check_ceilings(desk)
-    mixture = _mixed(train.rows, desk)
-    if not mixture:
-        told = ", ".join(f"{s.dataset.name} has {ledger.of('rows', s.number)} rows" for s in sources)
-        raise Failure(Reason.INVALID_DATASET, f"no row is left to train on: {told}; add data or relax preparation")
+    mixture = _mixed(train.rows, desk, sources)
     planted = canaries.planted(config)
 
     tally = _written(_with_canaries(train, mixture, planted, template, config), aside / "train.arrow", config)
     seen = _written(validation.ordered(validation.rows), aside / "validation.arrow", config)
     for row in validation.rows:
-        ledger.add(row.dataset, "held_out")
+        desk.ledger.add(row.dataset, "held_out")
     counts = tuple(reporting.counts_of(source, chosen, desk) for source, chosen in zip(sources, formats, strict=True))
-    report = reporting.report(counts, intake.profiles, desk, tally) | {
-        "nearDuplicates": near,
-        "contamination": contaminated,
-        "canaries": {"planted": len(planted), "copies": sum(canary.copies for canary in planted)},
-        "blocks": _blocks_told(tally, config),
-    }
+    extra = {"nearDuplicates": near, "contamination": contaminated}
+    report = reporting.report(counts, intake.profiles, desk, tally) | extra | _added(planted, tally, config)
     digest = storage.digest_of({"train": tally.state.hexdigest(), "validation": seen.state.hexdigest()})
+    prompts = _prompts(held_out, kept, desk)
+    Facts(counts, prompts, digest, tally.tokens, tally.learned, report, planted).write(aside / FACTS)
+
+
+def _prompts(held_out: list[Entry], kept: list[Entry], desk: Desk) -> tuple[Any, ...]:
+    """Openings to ask the trained model with; those that it did not learn from come first."""
     openings = [*held_out[:_PROMPTS], *kept[:_PROMPTS]][:_PROMPTS]
-    prompts = tuple(content.opening(example) for _, _, example in desk.work.read(openings))
-    facts = Facts(counts, tuple(filter(None, prompts)), digest, tally.tokens, tally.learned, report, planted)
-    facts.write(aside / FACTS)
+    return tuple(filter(None, (content.opening(example) for _, _, example in desk.work.read(openings))))
 
 
 def _without_near_duplicates(entries: list[Entry], desk: Desk) -> tuple[list[Entry], dict[str, Any] | None]:
@@ -128,13 +125,17 @@ def _check_ceilings(desk: Desk) -> None:
     bad_rows.check_ceilings(desk.config.preparation, *totals)
 
 
-def _mixed(rows: tuple[encoding.Row, ...], desk: Desk) -> list[encoding.Row]:
+def _mixed(rows: tuple[encoding.Row, ...], desk: Desk, sources: list[Source]) -> list[encoding.Row]:
+    """The order of training, in which a row may be left out or come again."""
     config = desk.config
     by_dataset = [[row for row in rows if row.dataset == number] for number in range(len(config.datasets))]
     recipe = mixing.Recipe(
         tuple(dataset.weight for dataset in config.datasets), config.mixing, config.mixing_stop, config.training.seed
     )
     order = mixing.mixed(tuple(map(len, by_dataset)), recipe)
+    if not order:
+        told = ", ".join(f"{each.dataset.name} has {desk.ledger.of('rows', each.number)} rows" for each in sources)
+        raise Failure(Reason.INVALID_DATASET, f"no row is left to train on: {told}; add data or relax preparation")
     for number, own in enumerate(by_dataset):
         taken = [row for dataset, row in order if dataset == number]
         desk.ledger.add(number, "trained", times=len(set(taken)))
@@ -175,7 +176,9 @@ def _block_size(config: Config) -> int:
     return config.method.continue_.block_size or config.training.max_sequence_length
 
 
-def _blocks_told(tally: tokens.Tally, config: Config) -> dict[str, int] | None:
-    if config.method.objective is not Objective.CONTINUE:
-        return None
-    return {"blocks": tally.sequences, "size": _block_size(config), "last": tally.lengths[-1]}
+def _added(planted: tuple[Canary, ...], tally: tokens.Tally, config: Config) -> dict[str, Any]:
+    """What the report says of rows that were made here: canaries, and the blocks of documents."""
+    copies = sum(canary.copies for canary in planted)
+    blocks = {"blocks": tally.sequences, "size": _block_size(config), "last": tally.lengths[-1]}
+    continued = config.method.objective is Objective.CONTINUE
+    return {"canaries": {"planted": len(planted), "copies": copies}, "blocks": blocks if continued else None}

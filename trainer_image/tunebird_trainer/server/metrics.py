@@ -21,7 +21,6 @@ _HTTP_FINE = (0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 2.5
               30.0, 60.0)  # fmt: skip
 _HTTP_COARSE = (0.1, 0.5, 1.0)
 _FINISHED_REASONS = ("stop", "length", "abort", "error", "repetition")
-_ENGINE_LABELS = ("model_name", "engine")
 
 
 def one_two_five(highest: int) -> tuple[float, ...]:

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 MANIFEST = "tunebird.json"
 CLAIM = ".tunebird-claim.json"  # who is publishing here; gone when the manifest is there
 READ = ("s3", "gs", "https")
-WRITE = ("s3", "gs")
 RETRIES = 5
 _CHUNK_BYTES = 8 * 1024 * 1024
 _KEYS = {

@@ -1,5 +1,5 @@
 """Where data, models, checkpoints and artifacts are read: every address becomes a local directory or file. Volumes are
-looked at where they are mounted; the rest is fetched (see `objects.py` and `registry.py`) or kept in the hub's cache."""
+looked at where they are mounted; the rest is fetched (`objects.py`, `registry.py`) or kept in the hub's cache."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """`trainer` and `settings` are names in `tunebird_trainer.trainer` and in `trl`, looked up when training starts."""
+    """`trainer` and `settings` are names in `training/trainer.py` and in `trl`, looked up when training starts."""
 
     trainer: str
     settings: str

@@ -19,6 +19,7 @@ from tunebird_checks.answers import Outcome
 from tunebird_checks.metrics import differences
 from tunebird_trainer import config_file
 from tunebird_trainer.evaluation import evaluating, scores
+from tunebird_trainer.evaluation.interruptions import Interruptions
 from tunebird_trainer.stores import storage
 
 CONFIDENCE = 0.95
@@ -29,7 +30,8 @@ SHOWN = ("instructionSuccess", "unfinished", "overRefusal", "underRefusal", "per
 def main(config_path, named):
     config = config_file.load(Path(config_path))
     with redirect_stdout(sys.stderr):
-        plan = evaluating.Plan(config, evaluating.preflight(config), scores.Scores.of(config), lambda: None)
+        stops = Interruptions(lambda: False)
+        plan = evaluating.Plan(config, evaluating.preflight(config), scores.Scores.of(config), stops)
         models = dict(each.split("=", 1) for each in named)
         found = {name: evaluating.asked(plan, subject(name, Path(place))) for name, place in models.items()}
     first, *others = found

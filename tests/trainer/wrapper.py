@@ -32,6 +32,7 @@ class Wrapper:
                 env={**os.environ, **{name: str(value) for name, value in environment.items()}},
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                cwd=home,
             )
 
     @property

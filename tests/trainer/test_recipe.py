@@ -65,6 +65,12 @@ def test_no_path_of_the_machine_is_in_the_adapter(lora_run, tiny_model):
     assert config["target_modules"] == sorted(config["target_modules"])
 
 
+def test_every_published_file_is_as_readable_as_the_card(lora_run):
+    files = [path for path in (lora_run[0] / "out").rglob("*") if path.is_file()]
+    assert len(files) > 5
+    assert len({path.stat().st_mode & 0o777 for path in files}) == 1, files
+
+
 def test_the_manifest_names_every_digest_and_they_are_true(lora_run):
     home, result = lora_run
     told = manifest(home)

@@ -97,6 +97,7 @@ def build_tiny(out: Path, text_file: Path | None = None, size: Size | None = Non
     out.mkdir(parents=True, exist_ok=True)
     model.save_pretrained(out)
     tokenizer.save_pretrained(out)
+    storage.share(out)
     return out
 
 
@@ -115,6 +116,7 @@ def _convert_smollm2(target: Path) -> None:
     )
     model.save_pretrained(target)
     tokenizer.save_pretrained(target)
+    storage.share(target)
 
 
 def _packaged_weights() -> Path:

@@ -66,6 +66,7 @@ def publish(staged: Path, uri: str, job: str) -> None:
     """Make the staged directory, manifest and all, appear at `uri`; then it is gone from where it was staged."""
     match _kind(uri):
         case "pvc" | "file":
+            storage.share(staged)
             storage.publish(staged, sources.place(uri))
         case "s3" | "gs":
             objects.publish(staged, uri, job)

@@ -61,6 +61,15 @@ def publish(aside: Path, final: Path) -> None:
     _fsync(final.parent)
 
 
+def share(directory: Path) -> None:
+    """Every file below becomes as readable as the directory itself, which the umask decided: safetensors (0.8) writes
+    for the owner alone, and what serves a model runs under another uid than what trained it."""
+    mode = directory.stat().st_mode & 0o666
+    for path in directory.rglob("*"):
+        if path.is_file() and path.stat().st_mode & 0o777 != mode:
+            path.chmod(mode)
+
+
 def discard(directory: Path) -> None:
     shutil.rmtree(directory, ignore_errors=True)
 

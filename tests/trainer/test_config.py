@@ -48,6 +48,32 @@ def test_the_dataclasses_have_exactly_the_fields_and_defaults_of_the_schema():
     compare(configs.Config, schema)
 
 
+def test_what_most_runs_leave_alone_may_be_left_out():
+    raw = config(method__lora={}, report={})
+    for part, names in {
+        "model": ("revision", "digest", "chatTemplate"),
+        "method": ("quantization",),
+        "training": ("maxSteps", "evaluateEvery", "worstCaseStep"),
+        "checkpoint": ("everySteps",),
+        "output": ("card",),
+    }.items():
+        raw[part] = {name: value for name, value in raw[part].items() if name not in names}
+    raw["datasets"] = [{"name": "support", "uri": "file:///nowhere"}]
+    parsed = config_file.parse(raw)
+    assert parsed.method.lora == configs.Lora(16, 32, 0.0, "all-linear", use_dora=False, use_rslora=False)
+    assert (parsed.datasets[0].weight, parsed.report.every_seconds, parsed.model.chat_template) == (1, 2.0, "model")
+    assert config_file.parse({key: value for key, value in raw.items() if key != "report"}) == parsed
+
+
+def test_full_tuning_needs_no_word_on_adapters():
+    raw = config(method={"objective": "sft", "tuning": "full"}, output__forms=["merged"])
+    assert config_file.parse(raw).method.lora is None
+
+
+def test_an_adapter_without_settings_is_told_how_to_take_the_defaults():
+    assert "give {} for its defaults" in problems(config(method={"objective": "dpo", "tuning": "lora", "dpo": {}}))
+
+
 def test_all_errors_are_named_at_once_with_their_paths():
     raw = config(training__learningRate="fast", training__epochs=-1, method__tuning="prefix")
     raw["trainning"] = {}

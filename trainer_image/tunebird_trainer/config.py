@@ -95,9 +95,9 @@ class Job:
 @dataclass(frozen=True, slots=True)
 class Model:
     uri: str
-    revision: str
-    digest: str
-    chat_template: str  # model, a named one, or the uri of a Jinja file
+    revision: str = ""
+    digest: str = ""
+    chat_template: str = "model"  # model, a named one, or the uri of a Jinja file
     attention: str = "auto"
 
 
@@ -105,10 +105,10 @@ class Model:
 class Dataset:
     name: str
     uri: str
-    format: str
-    weight: int
-    limit: int | None
-    license: str
+    format: str = "auto"
+    weight: int = 1
+    limit: int | None = None
+    license: str = ""
     revision: str = ""
     digest: str = ""
 
@@ -138,12 +138,12 @@ class Preparation:
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    rank: int
-    alpha: int
-    dropout: float
-    target_modules: str  # all-linear, or names separated by commas
-    use_dora: bool
-    use_rslora: bool
+    rank: int = 16
+    alpha: int = 32
+    dropout: float = 0.0
+    target_modules: str = "all-linear"  # or names separated by commas
+    use_dora: bool = False
+    use_rslora: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +163,8 @@ class Dpo:
 class Method:
     objective: Objective
     tuning: Tuning
-    lora: Lora | None
-    quantization: Quantization
+    lora: Lora | None = None
+    quantization: Quantization = Quantization.NONE
     double_quantization: bool = True
     continue_: Continue = field(default_factory=Continue)
     dpo: Dpo = field(default_factory=Dpo)
@@ -191,7 +191,6 @@ class Samples:
 @dataclass(frozen=True, slots=True)
 class Training:
     epochs: float
-    max_steps: int | None  # counts before epochs
     learning_rate: float
     schedule: Schedule
     optimizer: str
@@ -202,10 +201,11 @@ class Training:
     max_sequence_length: int
     packing: bool
     loss_on: LossOn
-    evaluate_every: int | None  # steps; None is once an epoch
     seed: int
     deterministic: bool
     activation_checkpointing: bool
+    max_steps: int | None = None  # counts before epochs
+    evaluate_every: int | None = None  # steps; None is once an epoch
     max_gradient_norm: float = 1.0  # 0 doesn't clip
     weight_decay: float = 0.0
     group_by_length: bool = False
@@ -247,23 +247,23 @@ class Distributed:
 class Checkpoint:
     uri: str
     every_seconds: int
-    every_steps: int | None
     keep: int
+    every_steps: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Card:
-    intended_use: str
-    limitations: str
-    license: str
-    contact: str
+    intended_use: str = ""
+    limitations: str = ""
+    license: str = ""
+    contact: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
     uri: str
     forms: tuple[Form, ...]
-    card: Card
+    card: Card = field(default_factory=Card)
 
 
 @dataclass(frozen=True, slots=True)
@@ -308,7 +308,7 @@ class Evaluation:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    every_seconds: float
+    every_seconds: float = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +325,7 @@ class Config:
     distributed: Distributed
     checkpoint: Checkpoint
     output: Output
-    report: Report
+    report: Report = field(default_factory=Report)
     mixing_stop: MixingStop = MixingStop.FIRST_EXHAUSTED
     evaluation: Evaluation = field(default_factory=Evaluation)
 

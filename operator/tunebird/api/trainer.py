@@ -16,7 +16,7 @@ ContentDigest = Annotated[str, Field(pattern=r"^(sha256:[0-9a-f]{64})?$")]
 
 
 class ConfigModel(BaseModel):
-    """A part of the configuration: nothing is optional but what may be null, and nothing unknown is accepted."""
+    """A part of the configuration: what decides the result is asked for, and nothing unknown is accepted."""
 
     model_config = ConfigDict(
         frozen=True, alias_generator=to_camel, populate_by_name=True, extra="forbid", protected_namespaces=()
@@ -37,9 +37,9 @@ class ModelConfig(ConfigModel):
     Jinja file; `attention` is the implementation, auto takes the fastest that is installed."""
 
     uri: str = Field(min_length=1)
-    revision: str
-    digest: ContentDigest
-    chat_template: str = Field(min_length=1)
+    revision: str = ""
+    digest: ContentDigest = ""
+    chat_template: str = Field("model", min_length=1)
     attention: Literal["auto", "flash", "sdpa", "eager"] = "auto"
 
 
@@ -48,10 +48,12 @@ class DatasetConfig(ConfigModel):
 
     name: str = Field(min_length=1)
     uri: str = Field(min_length=1)
-    format: Literal["auto", "messages", "promptCompletion", "alpaca", "sharegpt", "text", "preference", "unpaired"]
-    weight: Positive
-    limit: Positive | None
-    license: str
+    format: Literal["auto", "messages", "promptCompletion", "alpaca", "sharegpt", "text", "preference", "unpaired"] = (
+        "auto"
+    )
+    weight: Positive = 1
+    limit: Positive | None = None
+    license: str = ""
     revision: str = ""
     digest: ContentDigest = ""
 
@@ -86,12 +88,12 @@ class PreparationConfig(ConfigModel):
 class LoraConfig(ConfigModel):
     """Low-rank adapters. `target_modules` is all-linear or names separated by commas."""
 
-    rank: Positive
-    alpha: Positive
-    dropout: float = Field(ge=0, lt=1)
-    target_modules: str = Field(min_length=1)
-    use_dora: bool
-    use_rslora: bool
+    rank: Positive = 16
+    alpha: Positive = 32
+    dropout: float = Field(0.0, ge=0, lt=1)
+    target_modules: str = Field("all-linear", min_length=1)
+    use_dora: bool = False
+    use_rslora: bool = False
 
 
 class ContinueConfig(ConfigModel):
@@ -115,8 +117,8 @@ class MethodConfig(ConfigModel):
 
     objective: ObjectiveName
     tuning: Literal["full", "lora"]
-    lora: LoraConfig | None
-    quantization: QuantizationName
+    lora: LoraConfig | None = None
+    quantization: QuantizationName = "none"
     double_quantization: bool = True
     continue_: ContinueConfig = Field(ContinueConfig(), alias="continue")
     dpo: DpoConfig = DpoConfig()
@@ -148,7 +150,7 @@ class TrainingConfig(ConfigModel):
     `worst_case_step` runs the longest possible step before the first and undoes it; null is on a GPU."""
 
     epochs: float = Field(gt=0)
-    max_steps: Positive | None
+    max_steps: Positive | None = None
     learning_rate: float = Field(gt=0)
     schedule: ScheduleConfig
     optimizer: Literal["adamw", "adamw-8bit", "paged-adamw-8bit", "adafactor", "sgd"]
@@ -159,7 +161,7 @@ class TrainingConfig(ConfigModel):
     max_sequence_length: int = Field(ge=8)
     packing: bool
     loss_on: Literal["completions", "all"]
-    evaluate_every: Positive | None
+    evaluate_every: Positive | None = None
     seed: int = Field(ge=0, le=4294967295)
     deterministic: bool
     activation_checkpointing: bool
@@ -201,17 +203,17 @@ class CheckpointConfig(ConfigModel):
 
     uri: str = Field(min_length=1)
     every_seconds: Positive
-    every_steps: Positive | None
+    every_steps: Positive | None = None
     keep: Positive
 
 
 class CardConfig(ConfigModel):
     """What people wrote for the model card."""
 
-    intended_use: str
-    limitations: str
-    license: str
-    contact: str
+    intended_use: str = ""
+    limitations: str = ""
+    license: str = ""
+    contact: str = ""
 
 
 class OutputConfig(ConfigModel):
@@ -219,7 +221,7 @@ class OutputConfig(ConfigModel):
 
     uri: str = Field(min_length=1)
     forms: tuple[Literal["adapter", "merged"], ...] = Field(min_length=1)
-    card: CardConfig
+    card: CardConfig = CardConfig()
 
 
 class JudgeConfig(ConfigModel):
@@ -273,7 +275,7 @@ class EvaluationConfig(ConfigModel):
 class ReportConfig(ConfigModel):
     """Time between progress reports."""
 
-    every_seconds: float = Field(gt=0)
+    every_seconds: float = Field(2.0, gt=0)
 
 
 class TrainerConfig(ConfigModel):
@@ -292,7 +294,7 @@ class TrainerConfig(ConfigModel):
     distributed: DistributedConfig
     checkpoint: CheckpointConfig
     output: OutputConfig
-    report: ReportConfig
+    report: ReportConfig = ReportConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
 
 

@@ -97,7 +97,7 @@ class Trainer:
 
     def config(self, name: str, changes: Json) -> Path:
         config = json.loads((ROOT / "trainer_image" / "example.json").read_text(encoding="utf-8"))
-        config["validation"]["percent"] = 0
+        config["validation"]["percent"], config["training"]["maxSteps"] = 0, None  # the example is a short run
         for part, values in changes.items():
             config[part] = {**config[part], **values} if isinstance(config.get(part), dict) else values
         config["job"]["uid"] = name

@@ -3,6 +3,8 @@ Times and attempts are left to tunebird.json, so that the same run gives the sam
 
 from __future__ import annotations
 
+import json
+import shlex
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer.config import Form, Objective, Quantization, Tuning
@@ -243,6 +245,13 @@ def _interval(found: dict[str, Any] | None) -> str:
 def _use(config: Config, facts: dict[str, Any]) -> Iterator[str]:
     if Form.MERGED in config.output.forms:
         yield "`merged/` is a complete model: `AutoModelForCausalLM.from_pretrained('merged')`."
+        asked = {"model": config.job.name, "messages": [{"role": "user", "content": "Hello"}]}
+        yield "Tunebird's server for CPUs, started in this directory, and a question to it:"
+        yield (
+            f'```bash\ntunebird-server --model-uri "file://$PWD" --served-model-name {shlex.quote(config.job.name)}\n'
+            "curl http://127.0.0.1:8000/v1/chat/completions -H 'Content-Type: application/json' "
+            f"-d {shlex.quote(json.dumps(asked))}\n```"
+        )
     if Form.ADAPTER in config.output.forms:
         yield "`adapter/` is a PEFT adapter: `AutoPeftModelForCausalLM.from_pretrained('adapter')`."
     for form, runtimes in facts["servable"].items():

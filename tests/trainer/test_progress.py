@@ -4,7 +4,9 @@ import urllib.error
 from datetime import UTC, datetime
 from email.message import Message
 
-from tunebird_trainer.progress import Endpoint, Progress, Reporter, Speed, line, report
+import pytest
+
+from tunebird_trainer.progress import WINDOW, Endpoint, Progress, Reporter, Speed, line, report
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 HALF = Progress(
@@ -102,10 +104,68 @@ def test_no_report_goes_to_anything_but_http(monkeypatch):
     assert Endpoint.from_environment() is None
 
 
-def test_time_left_counts_only_the_steps_of_this_process(monkeypatch):
-    clock = iter([100.0, 110.0])
-    monkeypatch.setattr("time.monotonic", lambda: next(clock))
-    assert Speed(step=50, tokens=0).eta_seconds(step=60, of=100) == 40
+@pytest.fixture
+def clock(monkeypatch):
+    class Clock:
+        now = 1000.0
+
+        def __call__(self):
+            return self.now
+
+    made = Clock()
+    monkeypatch.setattr("time.monotonic", made)
+    return made
+
+
+def ran(speed, clock, *seconds, tokens=0):
+    """Steps of so many seconds, with 100 tokens each."""
+    for each in seconds:
+        clock.now += each
+        tokens += 100
+        speed.step(tokens)
+    return tokens
+
+
+def test_the_first_step_tells_nothing_about_the_time_left(clock):
+    speed = Speed(tokens=0)
+    ran(speed, clock, 43)
+    assert (speed.tokens_per_second(), speed.eta_seconds(1, 41)) == (None, None)
+    ran(speed, clock, 0.25, 0.25, tokens=100)
+    assert (speed.tokens_per_second(), speed.eta_seconds(3, 43)) == (400, 10)
+
+
+def test_a_resumed_run_is_as_fast_as_its_own_steps(clock):
+    speed = Speed(tokens=50_000)
+    ran(speed, clock, 60, 2, 2, tokens=50_000)
+    assert speed.tokens_per_second() == 50
+    assert speed.eta_seconds(step=503, of=513) == 20
+
+
+def test_speed_is_that_of_the_latest_steps(clock):
+    speed = Speed(tokens=0)
+    ran(speed, clock, 1, *[10] * WINDOW, *[1] * WINDOW)
+    assert speed.tokens_per_second() == 100
+    assert speed.eta_seconds(2 * WINDOW + 1, 2 * WINDOW + 31) == 30
+
+
+def test_an_evaluation_makes_training_no_slower_and_the_time_left_longer(clock):
+    speed = Speed(tokens=0)
+    clock.now += 300  # the one before the first step comes once
+    speed.interrupted()
+    tokens = ran(speed, clock, 5, 1, 1, 1)
+    assert speed.eta_seconds(4, 10) == 6
+    clock.now += 8
+    speed.interrupted()
+    assert speed.tokens_per_second() == 100
+    assert speed.eta_seconds(4, 10) == 18  # 6 steps of 1 s, and 8 s of evaluation every 4 steps
+    ran(speed, clock, 1, tokens=tokens)
+    assert speed.last_tokens_per_second == 100
+
+
+def test_nothing_is_left_after_the_last_step(clock):
+    speed = Speed(tokens=0)
+    ran(speed, clock, 9)
+    assert speed.eta_seconds(1, 1) == 0
 
 
 def test_an_endpoint_that_refuses_is_complained_about_once(monkeypatch, capsys):

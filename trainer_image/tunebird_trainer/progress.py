@@ -11,12 +11,14 @@ import threading
 import time
 import urllib.error
 import urllib.request
+from collections import deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 POST_TIMEOUT_SECONDS = 5.0
+WINDOW = 20  # steps that speed and time left are measured over
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,23 +144,50 @@ def line(progress: Progress) -> str:
 
 
 class Speed:
-    """Tokens a second and time left, measured over the steps of this process only, or a resumed run would be too
-    optimistic."""
+    """Tokens a second and time left, from the latest steps of this process. Its first step, which also compiles and
+    skips what an earlier attempt trained on, counts for nothing; evaluations and checkpoints count as time that a step
+    brings with it, not as time to train."""
 
-    def __init__(self, step: int, tokens: int) -> None:
-        self.started = time.monotonic()
-        self.step, self.tokens = step, tokens
+    def __init__(self, tokens: int) -> None:
+        self._mark, self._tokens = time.monotonic(), tokens
+        self._laps: deque[tuple[float, int]] = deque(maxlen=WINDOW)
+        self._steps = 0
+        self._interrupted_seconds = 0.0
+        self.last_tokens_per_second = 0.0  # of the step in hand, the first one too
 
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self.started
+    def step(self, tokens: int) -> None:
+        """A step has ended, after which so many tokens were seen."""
+        seconds, learned = self._elapsed(), tokens - self._tokens
+        self._tokens = tokens
+        self.last_tokens_per_second = round(learned / max(seconds, 1e-6), 1)
+        if self._steps:
+            self._laps.append((seconds, learned))
+        self._steps += 1
 
-    def tokens_per_second(self, tokens: int) -> float:
-        return round((tokens - self.tokens) / max(self.seconds, 1e-6), 1)
+    def interrupted(self) -> None:
+        """What has gone by since the last step was no training."""
+        seconds = self._elapsed()
+        if self._steps:
+            self._interrupted_seconds += seconds
+
+    def tokens_per_second(self) -> float | None:
+        if not self._laps:
+            return None
+        return round(sum(tokens for _, tokens in self._laps) / max(self._seconds, 1e-6), 1)
 
     def eta_seconds(self, step: int, of: int) -> int | None:
-        done = step - self.step
-        return math.ceil(self.seconds / done * (of - step)) if done > 0 else None
+        if not self._laps:
+            return 0 if step == of else None
+        each = self._seconds / len(self._laps) + self._interrupted_seconds / self._steps
+        return math.ceil(each * (of - step))
+
+    @property
+    def _seconds(self) -> float:
+        return sum(seconds for seconds, _ in self._laps)
+
+    def _elapsed(self) -> float:
+        before, self._mark = self._mark, time.monotonic()
+        return self._mark - before
 
 
 def _show(progress: Progress) -> None:

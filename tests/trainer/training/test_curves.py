@@ -4,6 +4,7 @@ import dataclasses
 import json
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -14,6 +15,7 @@ from tunebird_trainer.config import Precision
 from tunebird_trainer.progress import Endpoint, Reporter
 from tunebird_trainer.training import curves, devices
 from tunebird_trainer.training.devices import Device
+from tunebird_trainer.training.trainer import Start
 
 H100 = Device("cuda", "NVIDIA H100 80GB HBM3", (9, 0), 80 * 2**30, frozenset())
 
@@ -85,6 +87,28 @@ def test_each_step_is_in_the_curves_with_all_that_is_asked(tmp_path, tiny_model)
     assert steps[-1]["mfu"] is None
     assert [line["step"] for line in lines if "evalLoss" in line] == [0, 2, 3]
     assert result.journal["shape"]["layers"] == 2
+
+
+def test_what_comes_before_the_first_step_does_not_count_as_training(tmp_path, tiny_model, tokenizer, monkeypatch):
+    """By a clock on which a training batch takes a second and one of an evaluation a hundred."""
+    changes = {"training__worstCaseStep": True, "training__maxSteps": 4}
+    config, told = rig.config(tmp_path, tiny_model, **changes), []
+    trainer = rig.trainer(config, tokenizer, rig.prepared(config), tmp_path, Start(measure_first=True))
+    clock, forward = SimpleNamespace(now=0.0), trainer.compute_loss
+    monkeypatch.setattr("tunebird_trainer.progress.time", SimpleNamespace(monotonic=lambda: clock.now))
+
+    def compute_loss(model, *args, **kwargs):
+        clock.now += 1 if model.training else 100
+        return forward(model, *args, **kwargs)
+
+    monkeypatch.setattr(trainer, "compute_loss", compute_loss)
+    trainer.keeper.watch.told = told.append
+    trainer.train()
+    left = [(each.phase, each.step, each.eta_seconds) for each in told]
+    assert left == [
+        ("train", 0, None), ("evaluate", 0, None), ("train", 1, None), ("train", 2, 4), ("train", 3, 2),
+        ("evaluate", 3, 69), ("train", 4, 0), ("evaluate", 4, 0),
+    ]  # fmt: skip
 
 
 def test_a_lost_endpoint_costs_training_nothing(tmp_path, tiny_model, tokenizer, monkeypatch):

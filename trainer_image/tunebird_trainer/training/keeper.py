@@ -56,12 +56,13 @@ class Keeper(TrainerCallback):
         self.saved_at = time.monotonic()
         self.seconds_before = float(watch.facts.get("seconds", 0))
         self.losses = Losses(**watch.facts.get("losses", {}))
-        self.speed = self.lap = Speed(0, 0)
+        self.began = time.monotonic()
+        self.speed = Speed(0)
         checkpoints.best = watch.facts.get("bestStep")
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        self.saved_at = time.monotonic()
-        self.speed = self.lap = Speed(state.global_step, state.num_input_tokens_seen)
+        self.began = self.saved_at = time.monotonic()
+        self.speed = Speed(state.num_input_tokens_seen)
         self._tell(state, "train")
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -87,6 +88,7 @@ class Keeper(TrainerCallback):
         self.losses.check(state.global_step, self.config.training.learning_rate)
         if self.losses.above and not control.should_training_stop:
             control.should_save = False  # the last good checkpoint stays the last one
+        self.speed.step(state.num_input_tokens_seen)
         with self._reporting():
             self._record_step(state, logs)
             self._tell(state, "train")
@@ -98,6 +100,7 @@ class Keeper(TrainerCallback):
         if state.global_step == 0:
             self.watch.facts["evalLossBefore"] = loss
         self.watch.facts.update(evalLoss=loss, evaluatedStep=state.global_step)
+        self.speed.interrupted()
         if state.global_step:
             self._compare(loss, state, control)
         with self._reporting():
@@ -110,11 +113,12 @@ class Keeper(TrainerCallback):
         if state.is_world_process_zero:
             self._publish(args, state)
         barrier()
+        self.speed.interrupted()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         if self.curves:
             self.curves.flush()
-            share = self.reporting_seconds / max(self.speed.seconds, 1e-6)
+            share = self.reporting_seconds / max(time.monotonic() - self.began, 1e-6)
             print(f"train: reports and curves took {self.reporting_seconds:.3f} s, {share:.2%} of training", flush=True)
 
     def evaluation_due(self, step: int, epoch: float) -> bool:
@@ -147,7 +151,7 @@ class Keeper(TrainerCallback):
             of=state.max_steps,
             epoch=state.epoch,
             tokens=state.num_input_tokens_seen,
-            seconds=round(self.seconds_before + self.speed.seconds, 3),
+            seconds=round(self.seconds_before + time.monotonic() - self.began, 3),
             losses=asdict(self.losses),
         )
         written = Path(args.output_dir) / f"checkpoint-{state.global_step}"
@@ -170,8 +174,7 @@ class Keeper(TrainerCallback):
         facts, limit = self.watch.facts, self.config.training.max_gradient_norm
         clipped = bool(limit) and logs.get("grad_norm", 0) > limit
         facts["clippedSteps"] = facts.get("clippedSteps", 0) + clipped
-        rate = self.lap.tokens_per_second(state.num_input_tokens_seen)
-        self.lap = Speed(state.global_step, state.num_input_tokens_seen)
+        rate = self.speed.last_tokens_per_second
         self.record(
             {
                 "step": state.global_step, "epoch": round(state.epoch or 0, 4), **curves.renamed(logs),
@@ -198,7 +201,7 @@ class Keeper(TrainerCallback):
                 self.watch.attempt, phase, state.global_step, state.max_steps,
                 epoch=state.epoch, loss=facts.get("trainLoss"), eval_loss=facts.get("evalLoss"),
                 learning_rate=facts.get("learningRate"),
-                tokens_per_second=self.speed.tokens_per_second(state.num_input_tokens_seen),
+                tokens_per_second=self.speed.tokens_per_second(),
                 eta_seconds=self.speed.eta_seconds(state.global_step, state.max_steps),
                 checkpoint=self.watch.checkpoint,
             )

@@ -126,11 +126,14 @@ class Rehearsal(TrainerCallback):
             print(f"worst case: not tried, {reason}", flush=True)
             self.keeper.watch.shaped(found)
             return
-        measured = worst_case.rehearse(self.trainer, self.config)
-        size = f"{self.config.training.micro_batch_size} x {self.config.training.max_sequence_length} tokens"
+        longest = worst_case.length(self.trainer, self.config)
+        size = f"{self.config.training.micro_batch_size} x {longest} tokens"
+        print(f"worst case: trying the longest step, {size}", flush=True)
+        measured = worst_case.rehearse(self.trainer, self.config, longest)
+        self.keeper.speed.interrupted()
         memory = f"{measured.peak_bytes / 2**30:.2f} GiB"
         print(f"worst case: {size} took {measured.seconds:.1f} s and at most {memory}; undone", flush=True)
-        self.keeper.watch.shaped({**found, "peakBytes": measured.peak_bytes})
+        self.keeper.watch.shaped({**found, "longest": longest, "peakBytes": measured.peak_bytes})
 
     def _reason_against(self) -> str:
         asked = self.config.training.worst_case_step

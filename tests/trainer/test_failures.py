@@ -75,8 +75,32 @@ def test_an_unwritable_output_is_found_before_training(tmp_path, tiny_model):
     (tmp_path / "blocked").write_text("a file where a folder should be")
     config = placed(tmp_path, tiny_model, output__uri=f"file://{tmp_path}/blocked/out")
     failed = processes.run(config, tmp_path)
-    assert (failed.code, failed.journal["reason"]) == (202, "StorageUnavailable")
+    assert (failed.code, failed.journal["reason"]) == (2, "InvalidConfig")
     assert "train:" not in failed.log
+
+
+def test_an_output_without_room_for_the_forms_is_found_before_training(tmp_path, tiny_model, small_disk):
+    (small_disk / "ballast").write_bytes(b"0" * 500_000)
+    config = placed(tmp_path, tiny_model, output__uri=f"file://{small_disk}/out")
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (202, "DiskFull")
+    assert failed.message.startswith(f"output.uri file://{small_disk}/out: its forms take ")
+    assert "train: step" not in failed.log
+
+
+def test_an_output_that_fills_up_while_it_is_written_is_the_one_that_is_named(tmp_path, tiny_model, small_disk):
+    forms = (tiny_model / "model.safetensors").stat().st_size + 60_000
+    (small_disk / "ballast").write_bytes(b"0" * (600 * 1024 - forms))
+    config = placed(tmp_path, tiny_model, output__uri=f"file://{small_disk}/out")
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"], failed.journal["phase"]) == (202, "DiskFull", "save")
+    assert failed.message.startswith(f"the volume of {small_disk} is full: ")
+    assert failed.message.endswith("goes on from its last checkpoint; the last good checkpoint is checkpoint-4")
+    assert not list(small_disk.glob("*out*"))
+
+    (small_disk / "ballast").unlink()
+    config["job"]["attempt"] = 2
+    assert processes.run(config, tmp_path).code == 0
 
 
 def test_a_base_model_that_gives_no_numbers_is_told_before_the_first_step(tmp_path, tiny_model):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
 from tunebird_trainer.config import Offload, Precision, Quantization, Tuning
+from tunebird_trainer.stores import storage
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
@@ -82,7 +83,7 @@ def lines(config: Config, found: Counts, sequences: int) -> list[str]:
         f"plan: {sequences} sequences{packed}, {each} steps an epoch, {steps} steps",
         f"plan: {found.base:,} weights, {found.trained:,} trained",
         *(
-            f"plan: {part.name:<10} {_readable(part.bytes)}{' of host memory' if part.on_cpu else ''} a process"
+            f"plan: {part.name:<10} {storage.readable(part.bytes)}{' of host memory' if part.on_cpu else ''} a process"
             for part in memory(config, found)
         ),
         "plan: activations are measured by the worst-case step",
@@ -117,11 +118,3 @@ def _frozen(config: Config, found: Counts, narrow: int) -> float:
             return found.base * narrow
     # Embeddings and norms are not quantized, and are held in fp32.
     return found.linear * rate + (found.base - found.linear) * 4
-
-
-def _readable(size: float) -> str:
-    for unit in ("B", "KiB", "MiB"):
-        if size < 1024:
-            return f"{size:.1f} {unit}"
-        size /= 1024
-    return f"{size:.2f} GiB"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
 from tunebird_trainer import config_file
-from tunebird_trainer.config import Config, Tuning
+from tunebird_trainer.config import Config, Form, Tuning
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
 from tunebird_trainer.stores import outputs, sources, storage
@@ -60,7 +60,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
         print(f"output: {config.output.uri} was published by an earlier try of this run", flush=True)
         return done
     outputs.check_writable(config.output.uri)
-    storage.check_writable(root, "checkpoint directory")
+    storage.check_writable(root, f"checkpoint.uri {config.checkpoint.uri}")
 
     session.enter("load")
     evaluation.preflight(config)
@@ -116,6 +116,7 @@ def trained(setting: Setting, session: Session) -> Saved:
     resume = resize.ready(config, checkpoints, saved) if saved else None
     trainer = build(config, model, setting.tokenizer, setting.data, keeper, _start(setting, keeper, saved, resume))
     print(f"train: {trainable(trainer.model)} on {trainer.args.device}", flush=True)
+    _check_room(setting, trainer.model)
     trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     checkpoints.finish()
     last = checkpoints.newest()
@@ -168,6 +169,13 @@ def settled(config: Config, model: Any, data: Prepared) -> Config:
     for reason in reasons:
         print(f"train: {reason}", flush=True)
     return config
+
+
+def _check_room(setting: Setting, model: Any) -> None:
+    """The merged weights are as large as the base's, and written in any case; adapters are written in 32-bit floats."""
+    weights = sorted(setting.base.glob("model*.safetensors")) or sorted(setting.base.glob("*.safetensors"))
+    adapter = 4 * shape(model)["trainable"] if Form.ADAPTER in setting.config.output.forms else 0
+    outputs.check_room(setting.config.output.uri, sum(path.stat().st_size for path in weights) + adapter)
 
 
 def _check_ended(state: Any, session: Session, last: Saved | None) -> None:

@@ -59,10 +59,11 @@ def publish(run: Run) -> dict[str, Any]:
     """Stage, evaluate, describe, publish. Returns the manifest, which is `tunebird.json`."""
     directory = outputs.staging(run.config.output.uri)
     try:
-        made = staged(run, directory)
-        report = run.evaluate(made.served, made.directory)
-        manifest = described(run, made, report)
-        outputs.publish(made.directory, run.config.output.uri, run.config.job.uid)
+        with storage.writing(directory.parent):
+            made = staged(run, directory)
+            report = run.evaluate(made.served, made.directory)
+            manifest = described(run, made, report)
+            outputs.publish(made.directory, run.config.output.uri, run.config.job.uid)
     except BaseException:
         storage.discard(directory)
         raise

@@ -92,9 +92,10 @@ def _made(final: Path, make: Callable[[Path], None]) -> None:
     storage.discard(aside)
     aside.mkdir(parents=True)
     try:
-        make(aside)
-        (aside / _MANIFEST).write_text(json.dumps(storage.file_digests(aside)))
-        _published(aside, final)
+        with storage.writing(aside):
+            make(aside)
+            (aside / _MANIFEST).write_text(json.dumps(storage.file_digests(aside)))
+            _published(aside, final)
     finally:
         storage.discard(aside)
 

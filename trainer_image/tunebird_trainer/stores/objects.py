@@ -88,7 +88,7 @@ def fetch(uri: str, subject: Subject) -> Path:
         raise Failure(subject.absent, f"{subject.name}: {uri.partition('?')[0]}?… has a query; name the file without")
     from filelock import FileLock
 
-    with _told(uri, subject):
+    with _told(uri, subject), storage.writing(cache()):
         root, below, found = _listed(uri)
         if not found:
             raise Failure(subject.absent, f"{subject.name}: nothing is at {uri}; copy it there or correct the URI")

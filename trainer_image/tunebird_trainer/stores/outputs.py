@@ -41,20 +41,21 @@ def check_writable(uri: str) -> None:
     push is the only proof of the right to push."""
     match _kind(uri):
         case "pvc" | "file":
-            storage.check_writable(sources.place(uri).parent, "output")
+            storage.check_writable(sources.place(uri).parent, f"output.uri {uri}")
         case "s3" | "gs":
             objects.check_writable(uri, f"output {uri}")
         case _:
             registry.published(uri)
 
 
+def check_room(uri: str, needed: int) -> None:
+    """Whether forms of `needed` bytes fit where they are written."""
+    storage.check_room(_staging_place(uri)[0], needed, f"output.uri {uri}: its forms take")
+
+
 def staging(uri: str) -> Path:
     """A fresh directory to write the artifact in, on the volume where it will lie. What an earlier try left is gone."""
-    if _kind(uri) in ("pvc", "file"):
-        final = sources.place(uri)
-        parent, name = final.parent, final.name
-    else:
-        parent, name = objects.cache() / "staged", storage.text_digest(uri)[:16]
+    parent, name = _staging_place(uri)
     for stale in parent.glob(f".partial-{name}-*"):
         storage.discard(stale)
     aside = parent / f".partial-{name}-{os.getpid()}"
@@ -73,6 +74,14 @@ def publish(staged: Path, uri: str, job: str) -> None:
         case _:
             registry.publish(staged, uri, staged.parent)
     storage.discard(staged)
+
+
+def _staging_place(uri: str) -> tuple[Path, str]:
+    """The directory that the artifact is staged in, and its name there."""
+    if _kind(uri) in ("pvc", "file"):
+        final = sources.place(uri)
+        return final.parent, final.name
+    return objects.cache() / "staged", storage.text_digest(uri)[:16]
 
 
 def _kind(uri: str) -> str:

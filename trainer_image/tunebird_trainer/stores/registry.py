@@ -69,7 +69,7 @@ def fetch(uri: str, subject: Subject) -> Path:
     from filelock import FileLock
 
     address = Address.of(uri)
-    with _told(uri, subject):
+    with _told(uri, subject), storage.writing(objects.cache()):
         manifest = _manifest(address)
         if manifest is None:
             raise Failure(subject.absent, f"{subject.name}: nothing is at {uri}; push it there or correct the URI")

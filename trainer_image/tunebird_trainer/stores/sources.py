@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.stores import objects, registry
+from tunebird_trainer.stores import objects, registry, storage
 from tunebird_trainer.stores.objects import MANIFEST, Subject
 from tunebird_trainer.stores.storage import directory_digest
 
@@ -186,10 +186,11 @@ def _hub_dataset(dataset: Dataset) -> Path:
 
 def _from_hub(download: Callable[[], str], what: str, absent: Reason) -> Path:
     """One download with the hub's many errors told apart: absent, gated, offline, or a network that may come back."""
-    from huggingface_hub import errors
+    from huggingface_hub import constants, errors
 
     try:
-        return Path(download())
+        with storage.writing(Path(constants.HF_HUB_CACHE)):
+            return Path(download())
     except errors.GatedRepoError as error:
         remedy = "accept its terms on the hub and give a token that may read it (secretRef with HF_TOKEN)"
         raise Failure(Reason.GATED_MODEL, f"{what} is gated: {remedy}") from error

@@ -6,15 +6,18 @@ import errno
 import hashlib
 import os
 import shutil
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+# Nothing that a volume which is mounted anew would change.
+_WRONG = {errno.ENOENT, errno.EEXIST, errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP}
 _LOST = {errno.EROFS, errno.EACCES, errno.EPERM, errno.EIO, errno.ESTALE, errno.ENOTDIR, errno.ENXIO}
 # safetensors and torch.save raise their own errors, which carry the system's only as text.
 _FULL_TEXTS = ("No space left on device", "os error 28", "Disk quota exceeded", "os error 122")
@@ -75,32 +78,85 @@ def discard(directory: Path) -> None:
 
 
 def check_writable(directory: Path, purpose: str) -> None:
-    """Fail before hours of training rather than after them."""
+    """Fail before hours of training rather than after them. `purpose` is the field that names the place, and its value.
+
+    Raises:
+        Failure: InvalidConfig where nothing can ever be written; DiskFull and StorageUnavailable where that may change.
+    """
     probe = directory / f".probe-{os.getpid()}"
     try:
+        blocked = next(path for path in (directory, *directory.parents) if path.exists())
+        if not blocked.is_dir():
+            said = f"{purpose}: {blocked} is a file, not a directory; choose another place"
+            raise Failure(Reason.INVALID_CONFIG, said)
         directory.mkdir(parents=True, exist_ok=True)
         probe.write_bytes(b"tunebird")
         _fsync(probe)
         probe.unlink()
     except OSError as error:
-        raise storage_failure(error, directory) or Failure(
-            Reason.STORAGE_UNAVAILABLE, f"{purpose} {directory} can't be written: {error}; check the volume"
-        ) from error
+        raise _unwritable(error, directory, purpose) from error
+
+
+def _unwritable(error: OSError, directory: Path, purpose: str) -> Failure:
+    said = f"{purpose}: {directory} can't be written: {error.strerror}"
+    if error.errno in _FULL:
+        return Failure(Reason.DISK_FULL, f"{said}; free space there or enlarge the volume")
+    if error.errno in _WRONG:
+        return Failure(Reason.INVALID_CONFIG, f"{said}; choose another place")
+    return Failure(Reason.STORAGE_UNAVAILABLE, f"{said}; check that its volume is mounted and writable")
+
+
+def check_room(directory: Path, needed: int, purpose: str) -> None:
+    """Whether `needed` bytes fit. A file system that tells no size is not judged.
+
+    Raises:
+        Failure: DiskFull.
+    """
+    existing = _existing(directory)
+    usage = shutil.disk_usage(existing)
+    if usage.total and usage.free < needed:
+        said = f"{readable(needed)} and {existing} has {readable(usage.free)} free"
+        raise Failure(Reason.DISK_FULL, f"{purpose} {said}; free space there or enlarge the volume")
+
+
+def readable(size: float) -> str:
+    for unit in ("B", "KiB", "MiB"):
+        if size < 1024:
+            return f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.2f} GiB"
+
+
+@contextmanager
+def writing(directory: Path) -> Iterator[None]:
+    """What is written inside lies below `directory`: a full or lost disk is called by that name."""
+    try:
+        yield
+    except Failure:
+        raise
+    except Exception as error:
+        lost = storage_failure(error, directory)
+        if lost is None:
+            raise
+        raise lost from error
 
 
 def storage_failure(error: BaseException, directory: Path) -> Failure | None:
-    """The storage failure that an error stands for, or None when it is something else."""
+    """The storage failure that an error stands for, or None when it is something else. `directory` is named where the
+    error names no file itself."""
     chain = list(_causes(error))
+    named = [each.filename for each in chain if isinstance(each, OSError) and isinstance(each.filename, str)]
+    place = next(iter(named), directory)
     if any(_means_full(each, directory) for each in chain):
         return Failure(
             Reason.DISK_FULL,
-            f"the volume of {directory} is full: {_short(error)}; nothing published was lost, "
-            "free space or enlarge the volume and the run resumes from its last checkpoint",
+            f"the volume of {place} is full: {_short(error)}; free space there or enlarge it, and the run goes on from "
+            "its last checkpoint",
         )
     if any(isinstance(each, OSError) and each.errno in _LOST for each in chain):
         return Failure(
             Reason.STORAGE_UNAVAILABLE,
-            f"the volume of {directory} can't be written: {_short(error)}; check that it is mounted and writable",
+            f"the volume of {place} can't be used: {_short(error)}; check that it is mounted and writable",
         )
     return None
 
@@ -115,8 +171,11 @@ def _means_full(error: BaseException, directory: Path) -> bool:
 
 
 def _nearly_full(directory: Path) -> bool:
-    existing = next((path for path in (directory, *directory.parents) if path.exists()), None)
-    return existing is not None and shutil.disk_usage(existing).free < _NEARLY_FULL_BYTES
+    return shutil.disk_usage(_existing(directory)).free < _NEARLY_FULL_BYTES
+
+
+def _existing(directory: Path) -> Path:
+    return next((path for path in (directory, *directory.parents) if path.exists()), Path())
 
 
 def _causes(error: BaseException | None) -> Iterable[BaseException]:

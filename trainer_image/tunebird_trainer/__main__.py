@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     errand.add_argument("--check-data", action="store_true", help="read the data, show what would be learned from it")
     errand.add_argument("--evaluate", action="store_true", help="run the evaluation on the published model")
     parser.add_argument("--endpoint", metavar="URL", help="with --evaluate: an OpenAI-compatible server of the model")
+    parser.add_argument(
+        "--out", metavar="DIR", type=Path, default=Path(), help="with --evaluate: where to write (here)"
+    )
     return parser
 
 
@@ -78,7 +81,7 @@ def _other_errand(config: Config, options: argparse.Namespace) -> int | None:
         from tunebird_trainer.training import environment
 
         stop = environment.StopFlag("ending the evaluation")  # as PID 1 it would not hear SIGTERM by itself
-        return int(evaluation.main(config, options.endpoint, lambda: stop.is_set))
+        return int(evaluation.main(config, options.endpoint, lambda: stop.is_set, options.out))
     return None
 
 

@@ -10,6 +10,7 @@ import pytest
 
 from trainer.factories import placed, write_rows
 from trainer.processes import run
+from tunebird_trainer import __main__ as wrapper
 from tunebird_trainer import config_file, evaluation
 from tunebird_trainer.evaluation import command
 from tunebird_trainer.outcome import Failure, Reason
@@ -194,25 +195,59 @@ class _Yes(BaseHTTPRequestHandler):
         pass
 
 
-def test_the_command_asks_an_endpoint_and_writes_what_it_found(tmp_path, tiny_model, monkeypatch, capsys):
+@pytest.fixture
+def endpoint():
+    """A server that says yes to everything."""
     server = HTTPServer(("127.0.0.1", 0), _Yes)
     thread = Thread(target=server.serve_forever)
     thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_the_command_asks_an_endpoint_and_writes_what_it_found(tmp_path, tiny_model, endpoint, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     rows = cases(80, [{"type": "exact", "texts": ["Yes"]}])
     raw = asking(tmp_path, tiny_model, rows, [{"metric": "core.accuracy", "minimum": 0.95}])
-    try:
-        code = command.main(config_file.parse(raw), f"http://127.0.0.1:{server.server_port}")
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-    assert code == 0
+    assert command.main(config_file.parse(raw), endpoint) == 0
     assert json.loads(Path("evaluation.json").read_text())["status"] == "Passed"
-    assert "passed: core.accuracy is 1 with 95% interval 0.9549 to 1 over 80 cases" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "passed: core.accuracy is 1 with 95% interval 0.9549 to 1 over 80 cases" in said
+    assert f"evaluation: Passed; written to {tmp_path}/evaluation.json" in said
+    assert f"{tmp_path}/evaluation/core.jsonl" in said
 
 
-def test_the_command_without_an_artifact_says_what_to_do(tmp_path, tiny_model, capsys):
-    assert command.main(config_file.parse(asking(tmp_path, tiny_model, cases(1)))) == 4
-    assert "train first, or serve a model and name it with --endpoint" in capsys.readouterr().out
+def test_the_command_writes_where_it_is_told_and_says_what_it_replaces(tmp_path, tiny_model, endpoint, capsys):
+    raw = asking(tmp_path, tiny_model, cases(3, [{"type": "exact", "texts": ["No"]}]))
+    for _ in range(2):
+        (tmp_path / "config.json").write_text(json.dumps(raw))
+        where = tmp_path / "deep" / "results"
+        arguments = [str(tmp_path / "config.json"), "--evaluate", "--endpoint", endpoint, "--out", str(where)]
+        assert wrapper.run(arguments) == 0
+        said = capsys.readouterr().out
+    assert (where / "evaluation.json").is_file()
+    assert (where / "evaluation" / "core.jsonl").read_text().count("\n") == 3
+    assert f"evaluation: replaces {where}/evaluation.json, {where}/evaluation/core.jsonl" in said
+
+
+def test_a_place_that_can_not_be_written_is_refused_before_anything_is_asked(tmp_path, tiny_model):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(Failure, match=r"--out .*/file can't be written: .*; name another directory") as failed:
+        command.main(config_file.parse(asking(tmp_path, tiny_model, cases(1))), out=tmp_path / "file")
+    assert failed.value.exit_code == 2
+
+
+def test_the_command_without_an_artifact_says_what_to_do(tmp_path, tiny_model):
+    with pytest.raises(Failure, match="train first, or serve a model and name it with --endpoint") as failed:
+        command.main(config_file.parse(asking(tmp_path, tiny_model, cases(1))), out=tmp_path)
+    assert failed.value.exit_code == 4
     assert not (tmp_path / "evaluation.json").exists()
+
+
+def test_a_command_that_fails_speaks_as_every_other_does(tmp_path, tiny_model, capsys):
+    (tmp_path / "config.json").write_text(json.dumps(placed(tmp_path, tiny_model)))
+    assert wrapper.run([str(tmp_path / "config.json"), "--evaluate"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("tunebird-trainer: InvalidConfig: evaluation.suites: there is none to run; add one")

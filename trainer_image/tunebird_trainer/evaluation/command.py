@@ -1,9 +1,11 @@
-"""`tunebird-trainer --evaluate [--endpoint URL] CONFIG`: the published artifact, or what is served at an endpoint."""
+"""`tunebird-trainer --evaluate [--endpoint URL] [--out DIR] CONFIG`: the published artifact, or what an
+endpoint serves."""
 
 from __future__ import annotations
 
 import json
 import os
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from tunebird_trainer.stores import sources, storage
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from tunebird_checks import Suite
     from tunebird_trainer.config import Config
     from tunebird_trainer.data.prepared import Prepared
     from tunebird_trainer.evaluation.report import EvaluationReport
@@ -26,32 +29,62 @@ if TYPE_CHECKING:
 RESULT = "evaluation.json"
 
 
-def main(config: Config, endpoint: str | None = None, stop_requested: Callable[[], bool] = lambda: False) -> int:
-    """Prints the table, writes evaluation.json here, and returns the exit code: 7 where a gate does not pass, 85 after
-    SIGTERM."""
-    try:
-        found = _report(config, endpoint or "", Interruptions(stop_requested))
-    except Failure as failure:
-        print(f"evaluation: {failure.reason}: {failure.message}", flush=True)
-        return failure.exit_code
-    Path(RESULT).write_text(json.dumps(found.manifest(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+def main(
+    config: Config,
+    endpoint: str | None = None,
+    stop_requested: Callable[[], bool] = lambda: False,
+    out: Path = Path(),
+) -> int:
+    """Prints the table, writes evaluation.json and the failing cases below `out`, and returns the exit code: 7 where a
+    gate does not pass.
+
+    Raises:
+        Failure: what a run's evaluation would fail with; Preempted after SIGTERM.
+    """
+    if not config.evaluation.suites:
+        remedy = "add one, like {name, uri} of examples/data/support.suite.jsonl"
+        raise Failure(Reason.INVALID_CONFIG, f"evaluation.suites: there is none to run; {remedy}")
+    out = _writable(out)
+    files = evaluating.preflight(config)
+    written = [out / RESULT, *(evaluating.failing_cases(out, name) for name in files)]
+    if replaced := [str(path) for path in written if path.exists()]:
+        print(f"evaluation: replaces {', '.join(replaced)}", flush=True)
+    found = _report(config, endpoint or "", Interruptions(stop_requested), files, out)
+    written[0].write_text(json.dumps(found.manifest(), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     print(found.table(), flush=True)
-    print(f"evaluation: {found.status}; written to {RESULT}", flush=True)
+    print(f"evaluation: {found.status}; written to {written[0]}, failing cases: {_listed(written[1:])}", flush=True)
     failure = failure_of(found.manifest())
     return failure.exit_code if failure else ExitCode.DONE
 
 
-def _report(config: Config, endpoint: str, stops: Interruptions) -> EvaluationReport:
-    if not config.evaluation.suites:
-        raise Failure(Reason.INVALID_CONFIG, "evaluation.suites: there is none to run; add one")
-    files = evaluating.preflight(config)
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(map(str, paths)) or "none"
+
+
+def _writable(out: Path) -> Path:
+    """The directory as an absolute path, made where it is absent."""
+    out = out.absolute()
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=out):
+            return out
+    except OSError as error:
+        remedy = "name another directory"
+        raise Failure(
+            Reason.INVALID_CONFIG, f"--out {out} can't be written: {error.strerror or error}; {remedy}"
+        ) from error
+
+
+def _report(
+    config: Config, endpoint: str, stops: Interruptions, files: dict[str, Suite], out: Path
+) -> EvaluationReport:
     plan = Plan(config, files, scores.Scores.of(config), stops, None if endpoint else _prepared(config))
     if not endpoint:
-        return evaluating.report(plan, _artifact(config), _base(config), Path())
+        return evaluating.report(plan, _artifact(config), _base(config), out)
     key = os.environ.get("TUNEBIRD_ENDPOINT_API_KEY", "")
     compares = any("Regression" in rules.bound_of(gate)[0] for gate in config.evaluation.gates)
     served = Subject(endpoint, "", None, Target(endpoint, api_key=key))
-    return evaluating.report(plan, served, _base(config) if compares else None, Path())
+    return evaluating.report(plan, served, _base(config) if compares else None, out)
 
 
 def _artifact(config: Config) -> Subject:

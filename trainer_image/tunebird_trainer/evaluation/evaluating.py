@@ -126,7 +126,7 @@ def report(plan: Plan, mine: Subject, base: Subject | None, out_dir: Path | None
         for gate in config.evaluation.gates
     )
     if out_dir is not None:
-        _write_failing(plan, found, out_dir / "evaluation")
+        _write_failing(plan, found, out_dir)
     told = {name: {"digest": suite.digest, "cases": len(suite.cases)} for name, suite in plan.files.items()}
     doubts = tuple(suites.doubts(config, plan.files))
     return EvaluationReport(lines, decided, told, doubts, tuple(_troubles(found)))
@@ -252,12 +252,17 @@ def _troubles(found: Found) -> list[str]:
     return said
 
 
-def _write_failing(plan: Plan, found: Found, directory: Path) -> None:
+def failing_cases(out_dir: Path, suite: str) -> Path:
+    return out_dir / "evaluation" / f"{suite}.jsonl"
+
+
+def _write_failing(plan: Plan, found: Found, out_dir: Path) -> None:
     for name, results in found.results.items():
-        directory.mkdir(parents=True, exist_ok=True)
+        path = failing_cases(out_dir, name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         rows = running.failing(plan.files[name], results)
         lines = [json.dumps(row, ensure_ascii=False) + "\n" for row in rows]
-        (directory / f"{name}.jsonl").write_text("".join(lines), encoding="utf-8")
+        path.write_text("".join(lines), encoding="utf-8")
 
 
 def _personal(text: str) -> set[str]:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunebird_trainer import config_file
+from tunebird_trainer import config_file, quiet
 from tunebird_trainer.outcome import (
     EXIT_CODES,
     ExitCode,
@@ -23,6 +23,7 @@ from tunebird_trainer.outcome import (
     termination_message,
     write_termination_message,
 )
+from tunebird_trainer.stores import preflight
 from tunebird_trainer.survival import faults, launch
 from tunebird_trainer.training import memory
 
@@ -43,6 +44,7 @@ def run(arguments: list[str]) -> int:
     if not path:
         print("tunebird-trainer: name a config file, or set TUNEBIRD_CONFIG", file=sys.stderr)
         return ExitCode.CONFIG
+    quiet.libraries()
     attempt = int(os.environ.get("TUNEBIRD_ATTEMPT") or 1)
     try:
         config = config_file.load(Path(path))
@@ -68,6 +70,8 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _other_errand(config: Config, options: argparse.Namespace) -> int | None:
+    if options.plan or options.check_data:
+        preflight.check_inputs(config)
     if options.plan:
         from tunebird_trainer import plan
 
@@ -86,6 +90,7 @@ def _other_errand(config: Config, options: argparse.Namespace) -> int | None:
 
 
 def _trained(path: str, config: Config) -> int:
+    preflight.check(config)
     launch.clear_stale_locks()
     accounts = memory.own()
     with _scratch() as scratch:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunebird_trainer import quiet
 from tunebird_trainer.stores import storage
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ def main(argv: list[str] | None = None) -> None:
     tiny.add_argument("--train-text", type=Path, help="text or JSON lines that the tokenizer learns its pieces from")
     asked = parser.parse_args(argv)
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-
+    quiet.libraries()
     import transformers
 
     transformers.logging.disable_progress_bar()

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_file
+from tunebird_trainer import config_file, quiet
 from tunebird_trainer.config import Config, Form, Tuning
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
@@ -297,6 +297,7 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def main(path: str) -> ExitCode:
     """Run the config at `path`; every end, good or bad, becomes an exit code and an entry in the journal."""
+    quiet.libraries()
     from tunebird_trainer import evaluation
     from tunebird_trainer.artifacts import artifact
 

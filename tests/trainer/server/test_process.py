@@ -24,9 +24,11 @@ class Process:
         self.process = process
         self._last_word = last_word
         self.url = ""
+        self.log: list[str] = []
 
     async def listening(self) -> None:
         while match := await self.process.stderr.readline():
+            self.log.append(match.decode())
             if found := re.search(rb"Listening host=\S+ port=(\d+)", match):
                 self.url = f"http://127.0.0.1:{int(found[1])}"
                 return
@@ -40,7 +42,7 @@ class Process:
         return json.loads(self._last_word.read_text())
 
     async def ended(self) -> int:
-        await self.process.stderr.read()
+        self.log += (await self.process.stderr.read()).decode().splitlines()
         return await self.process.wait()
 
 
@@ -91,6 +93,7 @@ async def test_sigterm_lets_streams_finish_and_leaves_with_zero(start: Start, ti
         assert (late.status, late.headers["Connection"]) == (200, "close")
         assert (await stream.read()).endswith(b"data: [DONE]\n\n")
     assert await server.ended() == 0
+    assert [line for line in server.log if " INFO tunebird_trainer." not in line] == []
 
 
 async def becomes_unready(client: aiohttp.ClientSession, server: Process) -> bool:

@@ -6,8 +6,9 @@ import os
 import sys
 from pathlib import Path
 
+from tunebird_trainer import quiet
 from tunebird_trainer.outcome import Failure, Reason, termination_message, write_termination_message
-from tunebird_trainer.server import settings
+from tunebird_trainer.server import settings, source
 
 log = logging.getLogger("tunebird_trainer.server")
 
@@ -15,6 +16,7 @@ log = logging.getLogger("tunebird_trainer.server")
 def main() -> int:
     """0 after a drain, 2 for bad arguments, 4 for a model that isn't there or isn't the promised one, 203 for a bug."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    quiet.libraries()
     try:
         given = settings.read(sys.argv[1:])
         return _serve(given)
@@ -28,6 +30,7 @@ def main() -> int:
 
 
 def _serve(given: settings.Settings) -> int:
+    source.check(given.model_uri)
     os.environ["OMP_NUM_THREADS"] = str(given.threads)  # read when torch is imported, so before the next lines
     import torch
 

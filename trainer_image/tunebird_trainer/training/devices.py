@@ -56,7 +56,9 @@ def here() -> Device:
 
 
 def attention(asked: str, precision: Precision, device: Device) -> Choice:
-    """What transformers gets as attn_implementation."""
+    """What transformers gets as attn_implementation. That a CPU has no flash attention is told only who asks for it."""
+    if asked == "auto" and not device.on_gpu:
+        return Choice("sdpa")
     if asked in ("sdpa", "eager"):
         return Choice(asked)
     obstacle = _flash_obstacle(precision, device)
@@ -80,7 +82,7 @@ def _flash_obstacle(precision: Precision, device: Device) -> str:
 def fused_kernels(device: Device) -> Choice:
     """`hub` where transformers can replace layers by fused kernels of the hub's, else `none`."""
     if not device.on_gpu:
-        return Choice("none", "fused kernels are not used: they need a GPU")
+        return Choice("none")
     if "kernels" not in device.packages:
         return Choice("none", "fused kernels are not used: the package kernels is not installed in the image")
     return Choice("hub")

@@ -9,13 +9,13 @@ import os
 import platform
 import resource
 import signal
-import warnings
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
+from tunebird_trainer import quiet
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.stores import sources, storage
 from tunebird_trainer.survival import faults, group, heartbeat
@@ -55,9 +55,7 @@ def prepare(config: Config, stop_requested: Callable[[], bool] = lambda: False) 
         if os.getppid() != int(wrapper):
             raise Failure(Reason.INTERNAL, "the wrapper process is gone")
     heartbeat.pulse.start()
-    warnings.filterwarnings("ignore", category=FutureWarning)
-    warnings.filterwarnings("ignore", category=UserWarning)
-
+    quiet.libraries()
     with importing():
         import datasets
         import transformers

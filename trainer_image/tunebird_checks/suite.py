@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, model_validator
 
+from tunebird_checks.faults import found
 from tunebird_checks.kinds import Check, Judged, Model, Overlap
 
 _SHOWN = 50  # faults named in one message
@@ -56,17 +57,22 @@ class Case(Model):
 
     @model_validator(mode="after")
     def _whole(self) -> Self:
-        if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give prompt or messages, one of them")
-        if not self.checks and self.reference is None and not {"harmful", "benign"} & set(self.tags):
-            raise ValueError("nothing is checked: give checks, a reference, or the tag harmful or benign")
-        if {"harmful", "benign"} <= set(self.tags):
-            raise ValueError("tags: a case is harmful or benign, not both")
-        if self.reference is None and any(_needs_reference(each) for each in self.checks):
-            raise ValueError("reference: missing, and a check compares with it")
-        if self.labels and not any(isinstance(each, Judged) for each in self.checks):
-            raise ValueError("labels: there is no check of type judge that they could measure")
+        wrong = [said for applies, said in self._faults() if applies]
+        if wrong:
+            raise ValueError("; ".join(wrong))
         return self
+
+    def _faults(self) -> tuple[tuple[bool, str], ...]:
+        tagged, compares = {"harmful", "benign"} & set(self.tags), any(_needs_reference(each) for each in self.checks)
+        judged = any(isinstance(each, Judged) for each in self.checks)
+        nothing = not self.checks and self.reference is None and not tagged
+        return (
+            ((self.prompt is None) == (self.messages is None), "give prompt or messages, one of them"),
+            (nothing, "nothing is checked: give checks, a reference, or the tag harmful or benign"),
+            (len(tagged) == 2, "tags: a case is harmful or benign, not both"),
+            (self.reference is None and compares, "reference: missing, and a check compares with it"),
+            (bool(self.labels) and not judged, "labels: there is no check of type judge that they could measure"),
+        )
 
     @property
     def turns(self) -> tuple[dict[str, Any], ...]:
@@ -109,26 +115,16 @@ def _read(content: bytes, name: str) -> tuple[list[Case], list[str]]:
         if not line.strip():
             continue
         try:
-            cases.append(_case(line))
-        except ValidationError as error:
-            faults += [f"{name}:{number} {_said(each)}" for each in error.errors(include_url=False)]
+            raw = json.loads(line.decode().rstrip())
         except ValueError as error:
-            faults.append(f"{name}:{number} is not JSON: {error}")
+            told = f"{error.msg} at column {error.colno}" if isinstance(error, json.JSONDecodeError) else error
+            faults.append(f"{name}:{number} is not JSON: {told}")
+            continue
+        wrong = found(raw, Case)
+        faults += [f"{name}:{number} {each}" for each in wrong]
+        if not wrong:
+            cases.append(Case.model_validate_json(line))
     return cases, faults
-
-
-def _case(line: bytes) -> Case:
-    json.loads(line.decode())  # its message names the column, pydantic's does not
-    return Case.model_validate_json(line)
-
-
-def _said(error: Any) -> str:
-    kinds = {"contains", "regex", "jsonSchema", "exact", "number", "refusal", "length", "toolCall", "judge"}
-    overlaps = {"rouge1", "rouge2", "rougeL", "bleu", "chrf"}
-    steps = [step for place, step in enumerate(error["loc"]) if not (place == 2 and step in kinds | overlaps)]
-    path = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps).removeprefix(".")
-    message = error["msg"].removeprefix("Value error, ")
-    return f"{path}: {message}" if path else message
 
 
 def _needs_reference(check: Any) -> bool:

@@ -4,10 +4,16 @@ from pathlib import Path
 
 from tunebird_trainer.config import Model
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.stores import sources
+from tunebird_trainer.stores import preflight, sources
 from tunebird_trainer.stores.objects import MANIFEST
 from tunebird_trainer.stores.sources import fetch_directory
 from tunebird_trainer.stores.storage import directory_digest
+
+
+def check(uri: str) -> None:
+    """Whether a model lies at an address on a volume, told before torch is imported. Raises Failure."""
+    if preflight.is_local(uri):
+        merged_form(directory(uri))
 
 
 def directory(uri: str) -> Path:

@@ -68,6 +68,11 @@ def fetch_model(model: Model) -> Path:
     return path
 
 
+def check_model(model: Model) -> None:
+    """Whether a directory that can be a model lies at the address; nothing is loaded, no digest computed."""
+    _check_weights(merged_form(fetch_directory(model)), f"model {model.uri}")
+
+
 def fetch_directory(model: Model) -> Path:
     """What lies at a model's address, an artifact or a bare model, as it is."""
     subject = Subject(f"model {model.uri}", Reason.MODEL_NOT_FOUND, Reason.GATED_MODEL)
@@ -94,7 +99,10 @@ def merged_form(path: Path) -> Path:
     record = path / MANIFEST
     if not record.is_file():
         return path
-    forms = json.loads(record.read_text(encoding="utf-8")).get("forms", {})
+    try:
+        forms = json.loads(record.read_text(encoding="utf-8")).get("forms", {})
+    except ValueError as error:
+        raise Failure(Reason.MODEL_NOT_FOUND, f"{record} is not JSON: {error}; publish the model again") from error
     if "merged" not in forms:
         remedy = "publish the form `merged` to load it"
         raise Failure(Reason.MODEL_NOT_FOUND, f"{path} has the forms {sorted(forms)}; {remedy}")
@@ -103,6 +111,11 @@ def merged_form(path: Path) -> Path:
 
 def _check_loadable(path: Path, name: str) -> None:
     """Safetensors, and an architecture that transformers itself knows: nothing that runs code from a repository."""
+    _check_weights(path, name)
+    _check_no_code(path, name)
+
+
+def _check_weights(path: Path, name: str) -> None:
     if not (path / "config.json").exists():
         remedy = "name the directory that holds config.json and *.safetensors"
         raise Failure(Reason.MODEL_NOT_FOUND, f"{name}: no config.json in {path}; {remedy}")
@@ -111,7 +124,6 @@ def _check_loadable(path: Path, name: str) -> None:
         held = f"only {pickles[0]}, a pickle that can run code when it is opened" if pickles else "no weights in it"
         remedy = "convert the weights with save_pretrained, or choose a revision that has safetensors"
         raise Failure(Reason.MODEL_NOT_FOUND, f"{name}: no *.safetensors in {path}, {held}; {remedy}")
-    _check_no_code(path, name)
 
 
 def _check_no_code(path: Path, name: str) -> None:

@@ -1,0 +1,48 @@
+"""What addresses on volumes tell before any library is loaded: an absent file is said in a second instead of ten. What
+lies elsewhere is asked for by the run itself."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from tunebird_trainer import config as configs
+from tunebird_trainer.config import Objective
+from tunebird_trainer.stores import objects, outputs, sources
+
+if TYPE_CHECKING:
+    from tunebird_trainer.config import Config
+
+_LOCAL = ("pvc", "file")
+
+
+def check(config: Config) -> None:
+    """Everything that a run reads and writes. One that has published already needs none of it.
+
+    Raises:
+        Failure: what the run would end with, later.
+    """
+    with suppress(OSError):  # of a volume that answers badly: judged where the run meets it
+        if is_local(config.output.uri):
+            if outputs.existing(config, configs.run_digest(config)):
+                return
+            outputs.check_writable(config.output.uri)
+    check_inputs(config)
+
+
+def check_inputs(config: Config) -> None:
+    """The models and data files that are to be read."""
+    reference = config.method.dpo.reference if config.method.objective is Objective.DPO else ""
+    models = [config.model, *([replace(config.model, uri=reference)] if reference else [])]
+    with suppress(OSError):
+        for model in models:
+            if is_local(model.uri):
+                sources.check_model(model)
+        for dataset in config.datasets:
+            if is_local(dataset.uri):
+                sources.fetch_dataset(dataset)
+
+
+def is_local(uri: str) -> bool:
+    return objects.scheme(uri) in _LOCAL

@@ -93,16 +93,20 @@ def serve() -> Serve:
 
 @asynccontextmanager
 async def _serve(
-    model: LanguageModel, faults: Faults | None = None, limits: Limits | None = None, ready: bool = True
+    model: LanguageModel,
+    faults: Faults | None = None,
+    limits: Limits | None = None,
+    ready: bool = True,
+    version: str = "r1",
 ) -> AsyncIterator[Running]:
     registry = metrics.registry()
-    http_metrics = metrics.HttpMetrics(registry, "support", "r1")
-    engine_metrics = metrics.EngineMetrics(registry, "support", "r1", model.context)
+    http_metrics = metrics.HttpMetrics(registry, "support", version)
+    engine_metrics = metrics.EngineMetrics(registry, "support", version, model.context)
     engine = Engine(model, limits or Limits(running=4, waiting=8, context=None), engine_metrics)
     served = Served("support", "/models/smollm2", model.context, 1_700_000_000, "tunebird-test")
     chat = Chat(model, engine, served, faults or Faults(), http_metrics)
     serving = Serving(chat=chat, served=served) if ready else Serving()
-    app = App(serving, registry, http_metrics, "r1").build()
+    app = App(serving, registry, http_metrics, version).build()
     try:
         async with TestClient(TestServer(app)) as client:
             yield Running(client, serving, registry)

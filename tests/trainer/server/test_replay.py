@@ -1,4 +1,5 @@
-"""The recorded requests of vLLM, sent to our server: same statuses, same shapes, same words in errors."""
+"""The recorded requests of vLLM, sent to our server: same statuses, same shapes, same words in errors, but where vLLM
+prints the Python dict of a validation error."""
 
 import json
 from pathlib import Path
@@ -22,7 +23,7 @@ DIFFERENT = {
     "unload again": 404,
     "chat with adapter": 404,  # its model "a" doesn't exist here, as after unloading there
 }
-SAME_BODY = {"unknown model", "no messages", "too long", "max_tokens too large", "temperature out of range",
+SAME_BODY = {"unknown model", "too long", "max_tokens too large", "temperature out of range",
              "unknown path", "wrong method", "health", "load (if any)", "chat with unloaded adapter"}  # fmt: skip
 
 
@@ -82,3 +83,9 @@ async def test_every_answer_names_the_model_version(serve: Any, tiny: Transforme
         bodies = ({"max_tokens": 1}, {"max_tokens": 1, "stream": True}, {"n": 3})
         answers += [await server.chat(**body) for body in bodies]
     assert {answer.headers["x-tunebird-model-version"] for answer in answers} == {"r1"}
+
+
+async def test_without_a_version_no_header_claims_one(serve: Any, tiny: TransformersModel):
+    async with serve(tiny, version="") as server:
+        answer = await server.client.get("/health")
+    assert "x-tunebird-model-version" not in answer.headers

@@ -69,6 +69,30 @@ def test_broken_json_is_a_400():
     assert refusal("{").status == 400
 
 
+ARRAY, NUMBER = "Input should be a valid array", "Input should be a valid number, unable to parse string as a number"
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"model": "support"}, ["body.messages: Field required"]),
+        (
+            {"messages": "hi", "temperature": "hot"},
+            [f"body.messages: {ARRAY}, not 'hi'", f"body.temperature: {NUMBER}, not 'hot'"],
+        ),
+        (
+            {"messages": [], "seed": {"a": 1}},
+            ["body.seed: Input should be a valid integer, not an object of 1 items"],
+        ),
+    ],
+)
+def test_a_misshapen_body_is_told_in_words(sent: dict, said: list):
+    found = refusal(json.dumps(sent))
+    heading, *lines = found.message.split("\n  ")
+    assert (found.status, lines) == (400, said)
+    assert heading == f"{len(said)} validation error{'s' * (len(said) > 1)}:"
+
+
 def test_prompt_and_answer_together_must_fit():
     with pytest.raises(Refusal, match="12 input tokens and 95 output tokens") as refused:
         sampling(asked(body(max_tokens=95), "support"), 12, 100, Defaults())

@@ -1,5 +1,6 @@
 """What a client may ask: the body of a chat request, checked and turned into values. No model, no I/O."""
 
+import json
 from dataclasses import dataclass
 from typing import Any
 
@@ -172,14 +173,15 @@ def _flat(message: dict[str, Any]) -> dict[str, Any]:
 
 def _misshapen(error: ValidationError) -> Refusal:
     found = error.errors(include_url=False, include_context=False)
-    lines = [f"  {_described(one)}" for one in found]
+    lines = [f"  {_location(one['loc'])}: {_described(one)}" for one in found]
     plural = "" if len(found) == 1 else "s"
     message = "\n".join([f"{len(found)} validation error{plural}:", *lines])
     return Refusal(400, "Bad Request", message, _location(found[0]["loc"]))
 
 
-def _described(one: Any) -> dict[str, str]:
-    return {"type": one["type"], "loc": _location(one["loc"]), "msg": one["msg"], "input": _shown(one["input"])}
+def _described(one: Any) -> str:
+    """In words: vLLM prints a Python dict here, which says no more to a client."""
+    return str(one["msg"]) if one["type"] == "missing" else f"{one['msg']}, not {_shown(one['input'])}"
 
 
 def _location(path: tuple[int | str, ...]) -> str:
@@ -188,6 +190,7 @@ def _location(path: tuple[int | str, ...]) -> str:
 
 def _shown(value: object) -> str:
     if isinstance(value, dict | list):
-        return f"<{type(value).__name__} of {len(value)} items>"
-    text = str(value)
+        kind = "a list" if isinstance(value, list) else "an object"
+        return f"{kind} of {len(value)} items"
+    text = repr(value) if isinstance(value, str) else json.dumps(value)
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -113,7 +113,9 @@ def _add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--model-uri", required=True, help="pvc://claim/path, file:///path or hf://org/name")
     parser.add_argument("--model-digest", default="", help="sha256:… of the directory; refused if it differs")
     parser.add_argument("--served-model-name", default="", help="name in requests and metrics (default: the URI)")
-    parser.add_argument("--model-version", default="", help="label of every metric and header of every response")
+    parser.add_argument(
+        "--model-version", default="", help="label of every metric and, if given, header of every response"
+    )
     parser.add_argument("--max-model-len", type=positive, default=None, help="context in tokens (default: the model's)")
 
 

@@ -151,7 +151,8 @@ class App:
         self._metrics.sized(handler, request.content_length or 0, sent)
 
     async def _add_headers(self, request: web.Request, response: web.StreamResponse) -> None:
-        response.headers[VERSION_HEADER] = self._model_version
+        if self._model_version:
+            response.headers[VERSION_HEADER] = self._model_version
         response.headers["x-request-id"] = request[REQUEST_ID] if REQUEST_ID in request else uuid.uuid4().hex
         if self._serving.draining:
             response.headers["Connection"] = "close"  # the next request must find another pod

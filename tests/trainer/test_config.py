@@ -164,8 +164,16 @@ def test_a_file_that_is_not_json_is_said_to_be_none(tmp_path):
 
 
 def test_an_absent_file_is_named(tmp_path):
-    with pytest.raises(Failure, match=r"absent\.json can't be read"):
+    with pytest.raises(Failure) as found:
         config_file.load(tmp_path / "absent.json")
+    said = f"config {tmp_path}/absent.json can't be read: No such file or directory; check the path"
+    assert found.value.message == said
+
+
+def test_a_relative_path_is_told_with_the_folder_that_was_looked_in(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(Failure, match=f"config {tmp_path}/absent.json can't"):
+        config_file.load(Path("absent.json"))
 
 
 def test_the_shipped_example_loads():

@@ -54,7 +54,7 @@ def load(path: Path) -> Config:
         raw = json.loads(path.read_text())
     except OSError as error:
         raise Failure(
-            Reason.INVALID_CONFIG, f"config {path} can't be read: {error.strerror}; mount it there"
+            Reason.INVALID_CONFIG, f"config {path.absolute()} can't be read: {error.strerror}; check the path"
         ) from error
     except ValueError as error:
         raise Failure(Reason.INVALID_CONFIG, f"config {path} is not JSON: {error}") from error

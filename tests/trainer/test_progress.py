@@ -1,6 +1,8 @@
+import json
 import threading
 import time
 import urllib.error
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.message import Message
 
@@ -74,6 +76,30 @@ def test_only_the_newest_is_sent(monkeypatch):
     reporter.close()
     assert len(sent) == 1
     assert b'"step": 9' in sent[0]
+
+
+def test_the_same_numbers_are_shown_once_and_posted_in_every_phase(monkeypatch, capsys):
+    sent = []
+    monkeypatch.setattr(Endpoint, "post", lambda _, body: sent.append(json.loads(body)["tunebird"]["phase"]))
+    reporter = Reporter(3600, Endpoint("http://127.0.0.1:1/", None))
+    for phase in ("train", "save", "publish"):
+        reporter.offer(replace(HALF, phase=phase))
+        reporter._tell()
+    reporter.close()
+    assert sent == ["train", "save", "publish"]
+    assert capsys.readouterr().out == f"{line(HALF)}\n"
+
+
+def test_what_is_in_hand_is_shown_before_another_line_and_still_posted(monkeypatch, capsys):
+    sent = []
+    monkeypatch.setattr(Endpoint, "post", lambda _, body: sent.append(body))
+    reporter = Reporter(3600, Endpoint("http://127.0.0.1:1/", None))
+    reporter.offer(HALF)
+    reporter.show()
+    print("phase: save")
+    reporter.close()
+    assert capsys.readouterr().out == f"{line(HALF)}\nphase: save\n"
+    assert len(sent) == 1
 
 
 def test_the_token_is_read_for_every_report(tmp_path, monkeypatch):

@@ -72,6 +72,8 @@ def _parser() -> argparse.ArgumentParser:
 def _other_errand(config: Config, options: argparse.Namespace) -> int | None:
     if options.plan or options.check_data:
         preflight.check_inputs(config)
+    if options.plan or options.check_data or options.evaluate:
+        print("start: loading libraries", flush=True)
     if options.plan:
         from tunebird_trainer import plan
 

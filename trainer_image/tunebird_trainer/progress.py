@@ -12,7 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -67,6 +67,8 @@ class Reporter:
         self.every_seconds = every_seconds
         self.endpoint = endpoint
         self._latest: Progress | None = None
+        self._shown: Progress | None = None
+        self._showing = threading.Lock()
         self._closing = threading.Event()
         self._lock = threading.Lock()
         self._complained = ""
@@ -76,6 +78,13 @@ class Reporter:
     def offer(self, progress: Progress) -> None:
         with self._lock:
             self._latest = progress
+
+    def show(self) -> None:
+        """Print what is in hand now: something else is about to be printed."""
+        with self._lock:
+            progress = self._latest
+        if progress is not None:
+            self._show_news(progress)
 
     def close(self) -> None:
         self._closing.set()
@@ -91,10 +100,17 @@ class Reporter:
             progress, self._latest = self._latest, None
         if progress is None:
             return
-        if progress.of:  # before the first step there is nothing to count
-            _show(progress)
+        self._show_news(progress)
         if self.endpoint:
             self._post(self.endpoint, progress)
+
+    def _show_news(self, progress: Progress) -> None:
+        """Not before the first step, when there is nothing to count, and nothing twice because a phase has changed."""
+        news = replace(progress, phase="", checkpoint=None)
+        with self._showing:
+            if progress.of and news != self._shown:
+                self._shown = news
+                _show(progress)
 
     def _post(self, endpoint: Endpoint, progress: Progress) -> None:
         try:

@@ -53,7 +53,6 @@ def run(config: Config, session: Session) -> dict[str, Any]:
         from tunebird_trainer.survival.checkpoints import Checkpoints, Fingerprint
         from tunebird_trainer.training import trainer as _  # noqa: F401  needed later, cheaper now
 
-    print(json.dumps({"config": configs.as_json(config)}), flush=True)
     root = sources.place(config.checkpoint.uri)
     config_digest, code = configs.run_digest(config), environment.code_digest()
     if done := outputs.existing(config, config_digest):
@@ -84,9 +83,10 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     session.enter("save")
 
     def evaluate(model: Path, out: Path) -> evaluation.EvaluationReport:
-        session.enter("evaluate")
+        if config.evaluation.suites or config.evaluation.gates or config.evaluation.canaries:
+            session.enter("evaluate")
         report = evaluation.evaluate(config, session, model, base, prepared, out)
-        session.enter("save")
+        session.enter("publish")
         return report
 
     versions = environment.versions()
@@ -249,8 +249,10 @@ class Session:
 
     def enter(self, phase: str) -> None:
         """Begin a phase, or stop before it: between phases there is nothing to save."""
-        if self.stop.is_set and phase != "save":
+        if self.stop.is_set and phase not in ("save", "publish"):
             raise Failure(Reason.PREEMPTED, f"stopped by SIGTERM before {phase}; nothing was lost")
+        if self.reporter:
+            self.reporter.show()
         print(f"phase: {phase}", flush=True)
         heartbeat.pulse.beat(heartbeat.PHASES.get(phase))
         self.journal.note(attempt=self.config.job.attempt, phase=phase)
@@ -297,13 +299,15 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 
 def main(path: str) -> ExitCode:
     """Run the config at `path`; every end, good or bad, becomes an exit code and an entry in the journal."""
+    config = config_file.load(Path(path))
+    if int(os.environ.get("RANK", "0")):
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
+    print(json.dumps({"config": configs.as_json(config)}), flush=True)
+    print("start: loading libraries", flush=True)
     quiet.libraries()
     from tunebird_trainer import evaluation
     from tunebird_trainer.artifacts import artifact
 
-    config = config_file.load(Path(path))
-    if int(os.environ.get("RANK", "0")):
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
     journal = os.environ.get("TUNEBIRD_JOURNAL")
     session = Session(config, Journal(Path(journal) if journal else None))
     try:

@@ -18,7 +18,7 @@ from tunebird.kube.conditions import Condition, ConditionStatus, conditions_of, 
 from tunebird.kube.meta import Manifest
 
 PREPARING = frozenset({"load", "data"})
-TRAINED_FROM = frozenset({"train", "save", "convert", "evaluate", "done"})
+TRAINED_FROM = frozenset({"train", "save", "convert", "evaluate", "publish", "done"})
 SUMMARY_LENGTH = 72
 
 

@@ -105,6 +105,9 @@ async def test_while_the_model_is_evaluated_the_phase_says_so() -> None:
     await world.settle()
     assert world.status["phase"] == "Evaluating"
     assert world.condition("Evaluated")["status"] == "Unknown"
+    world.report(phase="publish", step=9, of=9)
+    await world.settle()
+    assert world.condition("DataReady")["status"] == "True"
 
 
 async def test_a_spec_that_cannot_be_run_says_why_where_people_look() -> None:

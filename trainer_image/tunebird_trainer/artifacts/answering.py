@@ -30,12 +30,14 @@ def ended(config: Config, base: Path, served: Path, data: Prepared) -> dict[str,
     """
     if not data.prompts:  # documents have no answers
         return {"prompts": 0, "endTokenShare": None, "baseEndTokenShare": None, "tokenLimit": None}
-    limit = _limit(data)
+    limit, count = _limit(data), len(data.prompts[:PROMPTS])
+    print(f"save: asking for {count} answers of up to {limit} tokens, to see that they end", flush=True)
     share = _share(served, data, limit)
-    told = {"prompts": len(data.prompts[:PROMPTS]), "endTokenShare": share, "baseEndTokenShare": None,
+    told = {"prompts": count, "endTokenShare": share, "baseEndTokenShare": None,
             "tokenLimit": limit}  # fmt: skip
     if share >= LEAST_SHARE:
         return told
+    print(f"save: {share:.0%} ended; asking the base model the same", flush=True)
     before = _share(base, data, limit, words=served)
     told["baseEndTokenShare"] = before
     said = f"{share:.0%} of {told['prompts']} answers ended within {limit} tokens, before training {before:.0%}"

@@ -39,6 +39,7 @@ def write(config: Config, base: Path, trained: Path, data: Prepared, aside: Path
         Failure: Internal when a form does not answer as the trained model did.
     """
     torch.manual_seed(config.training.seed)
+    print(f"save: writing {' and '.join(config.output.forms)}", flush=True)
     tokenizer = load_tokenizer(base, config)
     ends = _generation_config(base, tokenizer)
     if config.method.tuning is Tuning.LORA:
@@ -53,6 +54,7 @@ def write(config: Config, base: Path, trained: Path, data: Prepared, aside: Path
     model.generation_config = ends
     model.save_pretrained(target)
     _save_words(tokenizer, ends, target)
+    print("save: loading the merged weights again, to compare their answers with the trained model's", flush=True)
     again = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32, use_safetensors=True).eval()
     return _compared(config, expected, _predicted(again, data), model.dtype)
 

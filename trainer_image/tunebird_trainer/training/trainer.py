@@ -46,6 +46,9 @@ class _Enduring:
 
     def evaluate(self: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         """Uses no random number of training's: whether an evaluation was left out or repeated changes no step."""
+        print(
+            f"train: evaluating {len(self.eval_dataset)} held-out rows after step {self.state.global_step}", flush=True
+        )
         try:
             with randomness.kept():
                 return super().evaluate(*args, **kwargs)  # type: ignore[misc]

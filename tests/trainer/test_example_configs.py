@@ -15,7 +15,7 @@ ROOT = Path(config_file.__file__).parents[2]
     ("name", "rows", "said"),
     [
         ("example.json", "support.jsonl", '"quantization": "none"'),
-        ("example-dpo.json", "preferences.jsonl", "60 preference rows"),
+        ("example-dpo.json", "preferences.jsonl", "60 rows read as preference"),
         ("example-qlora.json", "support.jsonl", '"quantization": "nf4"'),
     ],
 )

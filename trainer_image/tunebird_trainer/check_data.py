@@ -56,8 +56,10 @@ def told(prepared: Prepared, tokenizer: Any, config: Config, *, colours: bool) -
     """The report's lines."""
     rows = Counter[str]()
     for counts in prepared.counts:
-        rows[counts.format] += counts.rows
-    yield "\nrows by format: " + ", ".join(f"{count} {format_}" for format_, count in sorted(rows.items()))
+        rows[counts.format] += counts.rows - counts.invalid
+    if invalid := sum(counts.invalid for counts in prepared.counts):
+        rows["invalid"] = invalid
+    yield "\nrows by format: " + ", ".join(f"{count} {format_}" for format_, count in rows.items())
     lengths = lengths_of(prepared.train)
     yield f"\ntokens of {len(lengths)} sequences, at most {config.training.max_sequence_length}:"
     yield from histogram(lengths)
@@ -159,4 +161,4 @@ def _labelled_told(source: Source) -> str:
             labels["invalid"] += 1
             print(f"data: {row.where} {error}", flush=True)
     told = f"{labels[True]} good, {labels[False]} bad, {labels['invalid']} invalid"
-    return f"data: {source.dataset.name}: {labels.total()} unpaired rows, {told}"
+    return f"data: {source.dataset.name}: {labels.total()} rows read as unpaired, {told}"

@@ -50,6 +50,8 @@ def test_bad_rows_are_all_told_before_the_check_fails(check, tmp_path):
     for line, error in ((9, "messages[0].content is empty"), (10, "messages[1].content is empty"), (11, "the value 3")):
         assert f"support/data.jsonl:{line} " in said
         assert error in said
+    assert "data: support: 11 rows read as messages from" in said
+    assert "rows by format: 8 messages, 3 invalid" in said
     assert "⟦learned⟧" in said
     assert failed == "3 of 11 rows are invalid; correct them or set preparation.onInvalid: Drop"
     listed = (tmp_path / "checkpoints" / "bad-rows.jsonl").read_text().splitlines()
@@ -66,7 +68,7 @@ def test_labelled_answers_are_read_and_checked_though_nothing_trains_on_them(che
     rows = [{"prompt": "q", "completion": "a", "label": True}, {"prompt": "q", "completion": "b", "label": "x"}]
     said, failed = check(rows)
     assert "support/data.jsonl:2 label is str 'x'" in said
-    assert "2 unpaired rows, 1 good, 0 bad, 1 invalid" in said
+    assert "2 rows read as unpaired, 1 good, 0 bad, 1 invalid" in said
     assert "no objective of this version trains on labelled answers" in failed
 
 

@@ -2,12 +2,13 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
 from trainer.factories import chat, config, sums, write_rows
 from tunebird_trainer import config_file
-from tunebird_trainer.data import reporting
+from tunebird_trainer.data import balance, reporting
 from tunebird_trainer.outcome import ExitCode, Failure
 
 WORDS = [
@@ -335,8 +336,24 @@ def test_a_named_format_of_another_objective_is_a_fault_of_the_config(tmp_path):
 def test_the_report_tells_length_language_and_classes(prepare):
     rows = [chat(f"I really liked the {n}th film and want to see it again", "good") for n in range(12)]
     rows += [chat(f"Das Wetter ist heute sehr schlecht und ich gehe nicht hinaus {n}", "bad") for n in range(6)]
-    balance = prepare(rows, training__maxSequenceLength=128).report["balance"]["set0"]
-    assert balance["classes"] == {"good": 12, "bad": 6}
-    assert balance["languages"] == {"en": 12, "de": 6}
-    assert balance["characters"]["least"] <= balance["characters"]["median"] <= balance["characters"]["most"]
+    told = prepare(rows, training__maxSequenceLength=128).report["balance"]["set0"]
+    assert told["classes"] == {"good": 12, "bad": 6}
+    assert told["languages"] == {"en": 12, "de": 6}
+    assert told["characters"]["least"] <= told["characters"]["median"] <= told["characters"]["most"]
     assert prepare(sums(30)).report["balance"]["set0"]["classes"] is None
+
+
+@pytest.mark.parametrize(
+    "text", ["kubectl get pods -n ml --watch", "Wetin be exit code", "def f(x): return x+1  print(f(3))"]
+)
+def test_a_language_that_is_a_guess_is_not_told(text):
+    assert balance._language(text) == "und"
+
+
+@pytest.mark.parametrize("name", ["support", "tunebird"])
+def test_no_question_of_the_example_rows_counts_as_another_language(name):
+    path = Path(__file__).parents[3] / "examples" / "data" / f"{name}.jsonl"
+    asked = [json.loads(line)["messages"][0]["content"] for line in path.read_text().splitlines()]
+    told = Counter(balance._language(text) for text in asked)
+    assert told.keys() <= {"en", "und"}
+    assert told["en"] > 0.9 * len(asked)

@@ -6,6 +6,7 @@ import pytest
 from trainer.factories import chat, config, sums, write_rows
 from tunebird_trainer import config_file
 from tunebird_trainer.data import pipeline
+from tunebird_trainer.data.rows import read
 from tunebird_trainer.outcome import ExitCode, Failure
 
 
@@ -38,8 +39,15 @@ def test_a_line_that_is_not_json_is_an_invalid_row(prepare, tmp_path, tokenizer)
     path = tmp_path / "cut.jsonl"
     path.write_text(json.dumps(chat("a", "b")) + '\n{"messages": [')
     raw = config(datasets__0__uri=f"file://{path}")
-    with pytest.raises(Failure, match=r"support/cut\.jsonl:2 is not JSON"):
+    with pytest.raises(Failure, match=r"support/cut\.jsonl:2 is not JSON: Expecting value at column 15"):
         pipeline.prepare(config_file.parse(raw), tokenizer)
+
+
+def test_a_broken_line_is_named_by_its_line_alone(tmp_path):
+    path = tmp_path / "cut.jsonl"
+    path.write_text('{"messages": [}\n' + '{"messages"\n')
+    said = [row.error for row in read(path, "support")]
+    assert said == ["is not JSON: Expecting value at column 15", "is not JSON: Expecting ':' delimiter at column 12"]
 
 
 def test_dropped_rows_are_counted(prepare):

@@ -119,7 +119,7 @@ def _line(counts: Counts) -> str:
             "too long": counts.too_long}  # fmt: skip
     dropped = ", ".join(f"{number} {name}" for name, number in gone.items() if number) or "none dropped"
     again = f", {counts.repeated} taken again" if counts.repeated else ""
-    return f"data: {counts.name}: {counts.rows} {counts.format} rows from {counts.uri}, {dropped}{again}"
+    return f"data: {counts.name}: {counts.rows} rows read as {counts.format} from {counts.uri}, {dropped}{again}"
 
 
 def _found(name: str, told: dict[str, Any]) -> list[str]:

@@ -87,7 +87,9 @@ def _json_lines(file: Path, where: str) -> Iterator[Row]:
 
 def _json_line(line: str, where: str) -> Row:
     try:
-        return Row(where, json.loads(line))
+        return Row(where, json.loads(line.rstrip()))
+    except json.JSONDecodeError as error:  # its own line is always 1
+        return Row(where, None, f"is not JSON: {error.msg} at column {error.colno}")
     except ValueError as error:
         return Row(where, None, f"is not JSON: {error}")
 

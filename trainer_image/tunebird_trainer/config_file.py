@@ -182,7 +182,9 @@ def _limit_errors(config: Config) -> list[str]:
 def _method_errors(config: Config) -> list[str]:
     method, errors = config.method, []
     if method.tuning is Tuning.LORA and method.lora is None:
-        errors.append("method.lora: tuning is lora and this is null; give {} for its defaults, or rank, alpha and the rest")
+        errors.append(
+            "method.lora: tuning is lora and this is null; give {} for its defaults, or rank, alpha and the rest"
+        )
     if method.tuning is Tuning.FULL and Form.ADAPTER in config.output.forms:
         errors.append("output.forms: full tuning makes no adapter; leave only merged")
     if method.lora and "lm_head" in target_modules(method.lora):

@@ -249,7 +249,7 @@ def test_a_dataset_that_changed_since_it_was_pinned_is_refused(tmp_path, prepare
     pinned = prepare(sums(4), datasets__0__license="cc0").counts[0].digest
     again = prepare(sums(4), datasets__0__digest=pinned, datasets__0__license="cc0")
     source = again.report["sources"][0]
-    assert (source["digest"], source["licence"], source["rows"]) == (pinned, "cc0", 4)
+    assert (source["digest"], source["license"], source["rows"]) == (pinned, "cc0", 4)
     message = failure(prepare, sums(5), datasets__0__digest=pinned).message
     assert pinned in message
     assert "changed since it was pinned" in message

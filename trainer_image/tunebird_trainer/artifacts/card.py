@@ -8,6 +8,7 @@ import shlex
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer.config import Form, Objective, Quantization, Tuning
+from tunebird_trainer.data import balance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -116,9 +117,22 @@ def _limitations(config: Config, facts: dict[str, Any], data: Prepared) -> Itera
     gaps = sum(counts.placeholders for counts in data.counts)
     if gaps:
         yield f"{gaps} training rows hold unfilled placeholders such as `{{{{name}}}}`; the model may write them."
-    share = facts["checks"]["answers"]["endTokenShare"]
-    if share is not None and share < 1:
-        yield f"Of the prompts tried, {1 - share:.0%} got an answer that did not end by itself within the limit."
+    for name, told in data.report.get("balance", {}).items():
+        if bias := balance.length_bias(told):
+            yield f"In `{name}` {bias}; the model may have learned length rather than quality."
+    yield from _endless(facts["checks"]["answers"])
+
+
+def _endless(told: dict[str, Any]) -> Iterator[str]:
+    share, before = told["endTokenShare"], told["baseEndTokenShare"]
+    if share is None or share >= 1:
+        return
+    said = f"Of {told['prompts']} prompts tried, {1 - share:.0%} got an answer that did not end by itself within "
+    said += f"{told['tokenLimit']} tokens"
+    if before is not None:
+        said += f"; with the base model it was {1 - before:.0%}"
+        said += ", so training did not cause it" if before <= share else ""
+    yield f"{said}."
 
 
 def _data(data: Prepared) -> Iterator[str]:
@@ -187,12 +201,19 @@ def _training(config: Config, facts: dict[str, Any]) -> Iterator[str]:
     yield f"- steps: {facts['steps']}, global batch of {training.global_batch_size} sequences"
     yield f"- learning rate: {training.learning_rate:g}, {schedule.type}, warm-up {schedule.warmup:.0%}"
     yield f"- optimizer: {training.optimizer}, weight decay {training.weight_decay:g}, precision: {training.precision}"
-    yield f"- seed: {training.seed}, gradients clipped at {training.max_gradient_norm:g}"
+    yield f"- seed: {training.seed}"
+    yield f"- gradients: {_clipping(training.max_gradient_norm, facts)}"
     yield f"- longest sequence: {training.max_sequence_length} tokens, packing: {'yes' if training.packing else 'no'}"
     yield f"- loss on: {training.loss_on}"
     world = config.distributed.world_size
     yield f"- processes: {world}, ZeRO stage {config.distributed.zero_stage}" if world > 1 else "- processes: 1"
     yield "- times, device and memory: `hardware` in tunebird.json; energy was not measured"
+
+
+def _clipping(limit: float, facts: dict[str, Any]) -> str:
+    if not limit:
+        return "not clipped"
+    return f"clipped at {limit:g}, in {facts['metrics'].get('clippedSteps', 0)} of {facts['steps']} steps"
 
 
 def _results(facts: dict[str, Any]) -> Iterator[str]:

@@ -1,7 +1,7 @@
 """What is told of the data, for the log and the model card.
 
 `Prepared.report` is plain JSON:
-- `sources`: one a dataset: name, uri, revision, digest, licence ("" where not stated), format, rows (read), trained,
+- `sources`: one a dataset: name, uri, revision, digest, license ("" where not stated), format, rows (read), trained,
   repeated, heldOut (rows);
 - `personal`: by dataset and kind (email, phone, card, iban, ip, secret) how many were found and how many redacted;
 - `unsafe`: by dataset and category the rows flagged; with `unsafeAction` Keep, Drop or Fail;
@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer.data import redaction
-from tunebird_trainer.data.balance import quantiles
+from tunebird_trainer.data.balance import length_bias, quantiles
 from tunebird_trainer.data.prepared import Counts
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def summary(prepared: Prepared) -> list[str]:
 def _source(counts: Counts) -> dict[str, Any]:
     return {
         "name": counts.name, "uri": counts.uri, "revision": counts.revision, "digest": counts.digest,
-        "licence": counts.license, "format": counts.format, "rows": counts.rows, "trained": counts.trained,
+        "license": counts.license, "format": counts.format, "rows": counts.rows, "trained": counts.trained,
         "repeated": counts.repeated, "heldOut": counts.held_out,
     }  # fmt: skip
 
@@ -133,4 +133,7 @@ def _found(name: str, told: dict[str, Any]) -> list[str]:
     languages = told["balance"][name]["languages"]
     if len(languages) > 1:
         lines.append(f"data: {name}: languages: {', '.join(f'{code} {rows}' for code, rows in languages.items())}")
+    if bias := length_bias(told["balance"][name]):
+        remedy = "the model may learn length rather than quality: add pairs whose shorter answer is the better one"
+        lines.append(f"data: {name}: warning: {bias}; {remedy}")
     return lines

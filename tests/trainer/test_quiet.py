@@ -11,6 +11,7 @@ import pytest
 from trainer.factories import placed
 from trainer.wrapper import SOURCE
 
+STAMP = re.compile(r"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ ")
 OURS = re.compile(r"\{|(phase|data|support|train|packing|worst case|save|evaluate|plan|done|evaluation|start|phase): ")
 
 
@@ -28,13 +29,22 @@ def ran(home, module, *arguments):
 
 
 @pytest.fixture(scope="module")
-def log(tmp_path_factory, tiny_model):
-    """Of a run from the start to the artifact."""
+def stamped(tmp_path_factory, tiny_model):
+    """The log of a run from the start to the artifact."""
     home = tmp_path_factory.mktemp("run")
     (home / "config.json").write_text(json.dumps(placed(home, tiny_model)))
     done = ran(home, "tunebird_trainer", home / "config.json")
     assert done.stderr == ""
     return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def log(stamped):
+    return [STAMP.sub("", line) for line in stamped]
+
+
+def test_each_line_for_people_says_when_it_was_written(stamped):
+    assert [line for line in stamped if bool(STAMP.match(line)) == line.startswith("{")] == []
 
 
 def test_only_our_lines_are_in_the_log_of_a_run(log):

@@ -16,6 +16,7 @@ from tunebird_trainer import config_file, quiet
 from tunebird_trainer.config import Config, Form, Tuning
 from tunebird_trainer.outcome import EXIT_CODES, ExitCode, Failure, Journal, Reason
 from tunebird_trainer.progress import Endpoint, Progress, Reporter
+from tunebird_trainer.stamped import Stamped
 from tunebird_trainer.stores import outputs, sources, storage
 from tunebird_trainer.survival import group, heartbeat
 from tunebird_trainer.training import deepspeed, environment, objectives, resize
@@ -302,6 +303,8 @@ def main(path: str) -> ExitCode:
     config = config_file.load(Path(path))
     if int(os.environ.get("RANK", "0")):
         sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
+    elif not sys.stdout.isatty():
+        sys.stdout = Stamped(sys.stdout)
     print(json.dumps({"config": configs.as_json(config)}), flush=True)
     print("start: loading libraries", flush=True)
     quiet.libraries()

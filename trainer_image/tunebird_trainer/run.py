@@ -301,13 +301,7 @@ def _present(values: dict[str, Any]) -> dict[str, Any]:
 def main(path: str) -> ExitCode:
     """Run the config at `path`; every end, good or bad, becomes an exit code and an entry in the journal."""
     config = config_file.load(Path(path))
-    if int(os.environ.get("RANK", "0")):
-        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
-    elif not sys.stdout.isatty():
-        sys.stdout = Stamped(sys.stdout)
-    print(json.dumps({"config": configs.as_json(config)}), flush=True)
-    print("start: loading libraries", flush=True)
-    quiet.libraries()
+    _begin_log(config)
     from tunebird_trainer import evaluation
     from tunebird_trainer.artifacts import artifact
 
@@ -333,6 +327,16 @@ def main(path: str) -> ExitCode:
         reason, message, phase="evaluate" if failure else "done", step=manifest["steps"], of=manifest["steps"],
         artifact=artifact.summary(manifest, config.output.uri), evaluation=evaluation.entries_of(told) or None,
     )  # fmt: skip
+
+
+def _begin_log(config: Config) -> None:
+    quiet.libraries()
+    if int(os.environ.get("RANK", "0")):
+        sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115  process 0 tells it all
+    elif not sys.stdout.isatty():
+        sys.stdout = Stamped(sys.stdout)
+    print(json.dumps({"config": configs.as_json(config)}), flush=True)
+    print("start: loading libraries", flush=True)
 
 
 def _whence(failure: Failure, session: Session) -> str:

@@ -22,8 +22,7 @@ def libraries() -> None:
     if not sys.stderr.isatty():
         for library in ("HF_HUB", "HF_DATASETS"):  # transformers asks the hub's library
             os.environ.setdefault(f"{library}_DISABLE_PROGRESS_BARS", "1")
-    for category in (FutureWarning, UserWarning):
-        warnings.filterwarnings("ignore", category=category)
+    warnings.filterwarnings("ignore", category=FutureWarning)
     for name, beginning in _DROPPED.items():
         logging.getLogger(name).addFilter(_Without(beginning))
 

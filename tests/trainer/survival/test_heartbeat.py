@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from trainer.factories import config
+from trainer.factories import config, placed
 from tunebird_trainer import __main__ as wrapper
 from tunebird_trainer import config_file
 from tunebird_trainer.config import PhaseLimits
@@ -85,11 +85,12 @@ def test_the_callback_beats_with_the_phase_that_follows(monkeypatch):
     ]  # fmt: skip
 
 
-def test_a_hung_process_is_killed_and_the_run_ends_with_its_reason(tmp_path, monkeypatch, capfd):
+def test_a_hung_process_is_killed_and_the_run_ends_with_its_reason(tmp_path, tiny_model, monkeypatch, capfd):
     script, path = tmp_path / "stuck.py", tmp_path / "config.json"
     script.write_text(STUCK)
-    path.write_text(json.dumps(config(
-        distributed__processesPerNode=2, training__globalBatchSize=8, distributed__phaseLimits={"step": 1},
+    path.write_text(json.dumps(placed(
+        tmp_path, tiny_model, distributed__processesPerNode=2, training__globalBatchSize=8,
+        distributed__phaseLimits={"step": 1},
     )))  # fmt: skip
     monkeypatch.setattr(launch, "_COMMAND", (sys.executable, str(script)))
     monkeypatch.setattr(launch, "_PEERS_GRACE_SECONDS", 0.2)

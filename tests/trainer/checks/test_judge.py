@@ -149,7 +149,7 @@ async def test_an_endpoint_that_never_answers_is_given_up_and_each_try_is_told()
     async with serving(None) as endpoint:
         where = target(endpoint.url, timeout_seconds=0.1, concurrency=5, retries=1)
         results, _ = await asked(Suite("s", cases, ""), where, Generation(), lambda: tried.append(1))
-        assert len(endpoint.bodies) == len(tried) == 10
+    assert 10 <= len(tried) <= 18, "up to four more are asked before the fifth of the first five is lost"
     assert all(each.answer.error for each in results)
     assert results[-1].answer.error.endswith("was given up after 5 questions without an answer")
 

@@ -38,7 +38,7 @@ def test_bad_rows_are_named_by_file_and_line(prepare):
 def test_a_line_that_is_not_json_is_an_invalid_row(prepare, tmp_path, tokenizer):
     path = tmp_path / "cut.jsonl"
     path.write_text(json.dumps(chat("a", "b")) + '\n{"messages": [')
-    raw = config(datasets__0__uri=f"file://{path}")
+    raw = config(datasets__0__uri=f"file://{path}", checkpoint__uri=f"file://{tmp_path}/checkpoints")
     with pytest.raises(Failure, match=r"support/cut\.jsonl:2 is not JSON: Expecting value at column 15"):
         pipeline.prepare(config_file.parse(raw), tokenizer)
 

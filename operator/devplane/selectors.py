@@ -245,7 +245,8 @@ def _unknown_field(key: str, path: str, custom: bool) -> str:
 
 
 def selects(selector: Obj, labels: Mapping[str, str]) -> bool:
-    """Whether a LabelSelector object matches; the empty one selects everything."""
+    """Whether a LabelSelector object matches; the empty one selects everything. It need not be valid: what is no
+    operator selects nothing."""
     wanted = (selector.get("matchLabels") or {}).items()
     return all(labels.get(key) == value for key, value in wanted) and all(
         _holds(one, labels) for one in selector.get("matchExpressions") or ()
@@ -253,13 +254,15 @@ def selects(selector: Obj, labels: Mapping[str, str]) -> bool:
 
 
 def _holds(expression: Obj, labels: Mapping[str, str]) -> bool:
-    key, values = expression["key"], expression.get("values") or ()
-    match expression["operator"]:
+    key, values = expression.get("key", ""), expression.get("values") or ()
+    match expression.get("operator"):
         case "In":
             return labels.get(key) in values
         case "NotIn":
             return labels.get(key) not in values
         case "Exists":
             return key in labels
-        case _:
+        case "DoesNotExist":
             return key not in labels
+        case _:
+            return False

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from trainer.factories import placed
+
 # The server that is forked gets no sys.path of ours, and would skip what it can't import without a word.
 _SOURCE = Path(__file__).parents[2] / "trainer_image"
 os.environ["PYTHONPATH"] = os.pathsep.join([str(_SOURCE), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
@@ -55,6 +57,18 @@ def run(config: dict[str, Any], home: Path, death: Death | None = None, *, sigte
     assert not process.is_alive(), log.read_text()
     told = json.loads(journal.read_text()) if journal.exists() else {}
     return Result(process.exitcode or 0, told, log.read_text())
+
+
+def finished(home: Path, model: Path, **changes: Any) -> Result:
+    """A run under `home` that ends well."""
+    result = run(placed(home, model, **changes), home)
+    assert result.code == 0, result.log
+    return result
+
+
+def manifest(home: Path) -> dict[str, Any]:
+    """Of the artifact that a run under `home` published."""
+    return json.loads((home / "out" / "tunebird.json").read_text())
 
 
 def count_changes(config: dict[str, Any], home: Path, below: Path) -> int:

@@ -8,19 +8,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from trainer import processes
 from trainer.factories import chat, placed, write_rows
+from trainer.processes import finished, manifest
 from tunebird_trainer.stores.storage import directory_digest
 
 FULL = {"method__tuning": "full", "method__lora": None, "output__forms": ["merged"]}
-
-
-def manifest(home):
-    return json.loads((home / "out" / "tunebird.json").read_text())
-
-
-def finished(home, tiny_model, **changes):
-    result = processes.run(placed(home, tiny_model, **changes), home)
-    assert result.code == 0, result.log
-    return result
 
 
 @pytest.fixture(scope="module")

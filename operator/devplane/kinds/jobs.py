@@ -8,6 +8,7 @@ from typing import Any
 from devplane.errors import Cause
 from devplane.kinds import metadata, podspec, rules
 from devplane.kinds.pods import default_spec
+from devplane.selectors import selects
 from devplane.types import Obj
 
 UID_LABELS = ("controller-uid", "batch.kubernetes.io/controller-uid")
@@ -74,7 +75,7 @@ def validate(new: Obj, old: Obj | None) -> list[Cause]:
     spec = new["spec"]
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
     found = [*_selector(new), *validate_spec(spec, "spec")]
-    if "selector" in spec and not rules.matches(spec["selector"], labels):
+    if "selector" in spec and not selects(spec["selector"] or {}, labels):
         found.append(rules.invalid_go("spec.template.metadata.labels", rules.go_strings(labels), rules.MISMATCH))
     return [*found, *_pod_names(new)]
 

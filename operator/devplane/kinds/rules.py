@@ -122,28 +122,6 @@ def selector(found: Obj | None, path: str) -> Iterator[Cause]:
             yield Cause.invalid(f"{where}.operator", operator, "not a valid selector operator")
 
 
-def matches(found: Obj | None, labels: Mapping[str, str]) -> bool:
-    """Whether a label selector selects these labels; an empty one selects everything."""
-    found = found or {}
-    exact = all(labels.get(key) == value for key, value in (found.get("matchLabels") or {}).items())
-    return exact and all(_requirement(one, labels) for one in found.get("matchExpressions") or ())
-
-
-def _requirement(one: Obj, labels: Mapping[str, str]) -> bool:
-    key, values = one.get("key", ""), one.get("values") or ()
-    match one.get("operator"):
-        case "In":
-            return labels.get(key) in values
-        case "NotIn":
-            return labels.get(key) not in values
-        case "Exists":
-            return key in labels
-        case "DoesNotExist":
-            return key not in labels
-        case _:
-            return False
-
-
 def go_template(template: Obj) -> str:
     """A pod template in short: its labels and images, which is what a reader looks for."""
     labels = go_strings((template.get("metadata") or {}).get("labels"))

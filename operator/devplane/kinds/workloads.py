@@ -9,6 +9,7 @@ from devplane.errors import Cause
 from devplane.kinds import podspec, rules
 from devplane.kinds.pods import default_spec
 from devplane.kinds.storage import default_claim
+from devplane.selectors import selects
 from devplane.types import Obj
 
 STATEFUL_MUTABLE = frozenset({
@@ -100,7 +101,7 @@ def _selected(spec: Obj, kind: str) -> Iterator[Cause]:
         if not selector.get("matchLabels") and not selector.get("matchExpressions"):
             shown, words = rules.go_selector(selector), f"empty selector is invalid for {kind}"
             yield rules.invalid_go("spec.selector", shown, words)
-        elif not rules.matches(selector, labels):
+        elif not selects(selector or {}, labels):
             yield rules.invalid_go("spec.template.metadata.labels", rules.go_strings(labels), rules.MISMATCH)
     yield from podspec.template(template, "spec.template")
     path = "spec.template.spec"

@@ -73,15 +73,6 @@ def hooks(tmp_path: Path) -> Iterator[WebhookServer]:
 
 
 @pytest.fixture
-def group(cluster: Cluster) -> Iterator[str]:
-    name = widgets.group()
-    cluster.kubectl("apply", "-f", "-", stdin=widgets.definition(name))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=10s")
-    yield name
-    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=30s")
-
-
-@pytest.fixture
 def managed(cluster: Cluster) -> Iterator[str]:
     """The name of configurations that go with the test."""
     name = f"{cluster.namespace}.example.com"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,15 +64,24 @@ async def started(data_dir: Path, **options: Any) -> World:
     return World(devplane)
 
 
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    one = await started(tmp_path / "devplane")
+@asynccontextmanager
+async def recorded(data_dir: Path, **options: Any) -> AsyncIterator[World]:
+    """A world that is ready for pods, and keeps what it saw."""
+    one = await started(data_dir, **options)
     recording = asyncio.create_task(one.record())
     await one.until(lambda: one.client.get("serviceaccounts", "default", "default"))
-    yield one
-    recording.cancel()
-    await one.devplane.stop()
-    await asyncio.gather(recording, return_exceptions=True)
+    try:
+        yield one
+    finally:
+        recording.cancel()
+        await one.devplane.stop()
+        await asyncio.gather(recording, return_exceptions=True)
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with recorded(tmp_path / "devplane") as one:
+        yield one
 
 
 def pod(name: str, *command: str, **spec: Any) -> Obj:

@@ -5,14 +5,13 @@ https://kubernetes.io/docs/tasks/configure-pod-container/assign-memory-resource/
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.apiserver.workloads.conftest import Obj, World, pod, started
+from tests.apiserver.workloads.conftest import Obj, World, pod, recorded
 
 from devplane.kubelet import cgroups
 
@@ -42,13 +41,8 @@ async def grouped(tmp_path: Path) -> AsyncIterator[World]:
         place = cgroups.named(Path(given)) if given else cgroups.own()
     except cgroups.NoGroupsError as why:
         pytest.skip(f"no control groups: {why}")
-    one = await started(tmp_path / "devplane", cgroup=place.directory)
-    recording = asyncio.create_task(one.record())
-    await one.until(lambda: one.client.get("serviceaccounts", "default", "default"))
-    yield one
-    recording.cancel()
-    await one.devplane.stop()
-    await asyncio.gather(recording, return_exceptions=True)
+    async with recorded(tmp_path / "devplane", cgroup=place.directory) as one:
+        yield one
 
 
 async def test_kernel_kills_what_is_beyond_its_limit_and_the_group_goes_with_it(grouped: World) -> None:

@@ -83,23 +83,23 @@ async def test_mounted_paths_are_found_where_the_spec_says(world: World) -> None
     ]
     mounts = [
         {"name": "conf", "mountPath": "/etc/conf"},
-        {"name": "scratch", "mountPath": "/work"},
+        {"name": "scratch", "mountPath": "/desk"},
         {"name": "scratch", "mountPath": "/only", "subPath": "part"},
         {"name": "shm", "mountPath": "/dev/shm"},
         {"name": "info", "mountPath": "/info"},
     ]
     script = (
-        "cat /etc/conf/deep/first; cat /info/labels; echo; pwd > /work/here; echo x > /only/file; ls /work/part; "
-        "echo fast > /dev/shm/f; cat /dev/shm/f; echo $DIR /workshop; test $(pwd) = $DIR && echo home"
+        "cat /etc/conf/deep/first; cat /info/labels; echo; pwd > /desk/here; echo x > /only/file; ls /desk/part; "
+        "echo fast > /dev/shm/f; cat /dev/shm/f; echo $DIR /desktop; test $(pwd) = $DIR && echo home"
     )
-    container = {"volumeMounts": mounts, "env": [{"name": "DIR", "value": "/work"}], "workingDir": "/work"}
+    container = {"volumeMounts": mounts, "env": [{"name": "DIR", "value": "/desk"}], "workingDir": "/desk"}
     create(world, pod("mounts", "sh", "-c", script, container=container, volumes=volumes))
     assert await ended(world, "mounts") == "Succeeded"
     lines = (await world.log("mounts")).splitlines()
     assert lines[0] == 'Aapp="mounts"'
     assert lines[1:3] == ["file", "fast"]
-    assert lines[3].endswith("/work /workshop") is False
-    assert lines[3].endswith(" /workshop")
+    assert lines[3].endswith("/desk /desktop") is False
+    assert lines[3].endswith(" /desktop")
     assert lines[4] == "home"
 
 

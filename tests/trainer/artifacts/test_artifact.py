@@ -8,17 +8,8 @@ import yaml
 
 from trainer import processes
 from trainer.factories import placed
+from trainer.processes import finished, manifest
 from tunebird_trainer.stores import objects
-
-
-def told(home):
-    return json.loads((home / "out" / "tunebird.json").read_text())
-
-
-def finished(home, model, **changes):
-    result = processes.run(placed(home, model, **changes), home)
-    assert result.code == 0, result.log
-    return result
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +27,7 @@ def qlora(tmp_path_factory, wide_model):
 
 
 def test_an_adapter_of_a_quantized_base_is_compared_in_the_form_that_is_served(qlora):
-    checks = told(qlora[0])["checks"]
+    checks = manifest(qlora[0])["checks"]
     assert 0 < checks["mergedDivergence"] < 1, "merged onto the full base it answers a little differently"
     assert 0.25 <= checks["topTokenAgreement"] <= 1
     assert "KL" in (qlora[0] / "out/README.md").read_text()
@@ -62,13 +53,13 @@ def test_the_cards_head_is_yaml_that_the_hub_reads(qlora):
 
 
 def test_the_manifest_tells_data_hardware_and_that_no_gate_was_asked(qlora):
-    manifest = told(qlora[0])
-    assert manifest["gatesPassed"] is None
-    assert manifest["evaluation"]["status"] == "Ungated"
-    assert manifest["hardware"]["processes"] == 1
-    assert manifest["hardware"]["processSeconds"] >= 0
-    assert manifest["data"]["report"]["sources"][0]["name"] == "support"
-    assert manifest["checks"]["answers"]["prompts"] > 0
+    whole = manifest(qlora[0])
+    assert whole["gatesPassed"] is None
+    assert whole["evaluation"]["status"] == "Ungated"
+    assert whole["hardware"]["processes"] == 1
+    assert whole["hardware"]["processSeconds"] >= 0
+    assert whole["data"]["report"]["sources"][0]["name"] == "support"
+    assert whole["checks"]["answers"]["prompts"] > 0
 
 
 def test_the_curves_hold_what_was_computed_and_no_times(qlora):
@@ -80,8 +71,8 @@ def test_the_curves_hold_what_was_computed_and_no_times(qlora):
 def test_a_run_publishes_at_an_object_store_and_knows_it_again(tmp_path, tiny_model, bucket):
     uri = f"{bucket}/models/support-bot"
     first = finished(tmp_path, tiny_model, output__uri=uri, output__forms=["merged"])
-    manifest = objects.read_json(f"{uri}/tunebird.json", objects.Subject("artifact", "absent"))
-    assert manifest["digest"] == first.journal["artifact"]["digest"]
+    whole = objects.read_json(f"{uri}/tunebird.json", objects.Subject("artifact", "absent"))
+    assert whole["digest"] == first.journal["artifact"]["digest"]
     names = {meta["path"] for batch in obstore.list(objects.opened(uri)) for meta in batch}
     assert {"README.md", "merged/model.safetensors", "tunebird.json"} <= names
     assert ".tunebird-claim.json" not in names

@@ -1,11 +1,10 @@
 """`tunebird-checks` as people call it."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from trainer.web import JsonHandler, served
 from tunebird_checks.__main__ import main
 
 
@@ -23,26 +22,13 @@ def suite(tmp_path, count, **fields):
 def yes():
     """An endpoint that says yes, but for question 3."""
 
-    class Yes(BaseHTTPRequestHandler):
-        def do_POST(self):
-            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            said = "no" if asked["messages"][0]["content"].endswith(" 3") else "yes"
-            body = json.dumps({"choices": [{"message": {"content": said}}], "usage": {"completion_tokens": 1}}).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+    class Yes(JsonHandler):
+        def post(self):
+            said = "no" if self.asked()["messages"][0]["content"].endswith(" 3") else "yes"
+            self.say({"choices": [{"message": {"content": said}}], "usage": {"completion_tokens": 1}})
 
-        def log_message(self, *_):
-            pass
-
-    server = HTTPServer(("127.0.0.1", 0), Yes)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Yes) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

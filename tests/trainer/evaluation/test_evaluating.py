@@ -2,14 +2,13 @@
 
 import json
 import shutil
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 
 import pytest
 
 from trainer.factories import placed, write_rows
 from trainer.processes import run
+from trainer.web import JsonHandler, served
 from tunebird_trainer import __main__ as wrapper
 from tunebird_trainer import config_file, evaluation
 from tunebird_trainer.evaluation import command
@@ -176,35 +175,20 @@ def test_a_run_publishes_a_failing_model_and_ends_with_seven(tmp_path, tiny_mode
     assert json.loads((tmp_path / "out/tunebird.json").read_text())["digest"] == manifest["digest"]
 
 
-class _Yes(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self._say({"data": [{"id": "m"}]})
+class _Yes(JsonHandler):
+    def get(self):
+        self.say({"data": [{"id": "m"}]})
 
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self._say({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": {}})
-
-    def _say(self, value):
-        body = json.dumps(value).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *_):
-        pass
+    def post(self):
+        self.asked()
+        self.say({"choices": [{"message": {"content": "yes"}, "finish_reason": "stop"}], "usage": {}})
 
 
 @pytest.fixture
 def endpoint():
     """A server that says yes to everything."""
-    server = HTTPServer(("127.0.0.1", 0), _Yes)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(_Yes) as url:
+        yield url
 
 
 def test_the_command_asks_an_endpoint_and_writes_what_it_found(tmp_path, tiny_model, endpoint, monkeypatch, capsys):

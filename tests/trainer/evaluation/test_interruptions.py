@@ -1,17 +1,16 @@
 """An evaluation that waits for somebody else: it ends soon after SIGTERM, loses nothing, and shows that it lives."""
 
-import json
 import signal
 import sys
 import threading
 import time
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import ModuleType, SimpleNamespace
 
 import pytest
 
 from trainer.evaluation.test_evaluating import Calm, asking, cases, evaluated
+from trainer.web import JsonHandler, served
 from trainer.wrapper import Wrapper
 from tunebird_trainer.config import Suite
 from tunebird_trainer.evaluation import harness, in_process
@@ -34,39 +33,23 @@ class Judge:
     def serving(self):
         judge = self
 
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self):
-                self._say({"data": [{"id": "j"}]})
+        class Handler(JsonHandler):
+            def get(self):
+                self.say({"data": [{"id": "j"}]})
 
-            def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
+            def post(self):
+                self.asked()
                 judge.count += 1
                 judge.asked.set()
                 judge.open.wait(60)
                 judge.answered += 1
-                self._say(VERDICT)
+                self.say(VERDICT)
 
-            def _say(self, value):
-                body = json.dumps(value).encode()
-                self.send_response(200)
-                self.send_header("Content-Length", str(len(body)))
-                self.end_headers()
-                self.wfile.write(body)
-
-            def log_message(self, *_):
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        server.handle_error = lambda *_: None  # who asked has left
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield {"endpoint": f"http://127.0.0.1:{server.server_port}", "model": "j"}
-        finally:
-            self.open.set()
-            server.shutdown()
-            thread.join()
-            server.server_close()
+        with served(Handler) as url:
+            try:
+                yield {"endpoint": url, "model": "j"}
+            finally:
+                self.open.set()
 
 
 @pytest.fixture

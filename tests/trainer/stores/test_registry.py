@@ -1,11 +1,10 @@
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from trainer.factories import config
+from trainer.web import JsonHandler, served
 from tunebird_trainer import config_file
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.server import source
@@ -86,35 +85,21 @@ def guarded():
     """A registry that wants a token, and gives it to one user."""
     asked = []
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self):
+    class Handler(JsonHandler):
+        def get(self):
             asked.append(self.path)
             here = f"http://127.0.0.1:{self.server.server_port}"
             login = "Basic " + base64.b64encode(b"me:right").decode()
             if self.path.startswith("/token"):
                 right = self.headers.get("Authorization") == login
-                return self.answer(200 if right else 401, b'{"token": "t0"}')
+                return self.say({"token": "t0"}, 200 if right else 401)
             if self.headers.get("Authorization") != "Bearer t0":
                 challenge = f'Bearer realm="{here}/token",service="reg",scope="repository:m:pull"'
-                return self.answer(401, b"{}", challenge)
-            return self.answer(404, b"{}")
+                return self.say({}, 401, WWW_Authenticate=challenge)
+            return self.say({}, 404)
 
-        def answer(self, status, body, challenge=""):
-            self.send_response(status)
-            if challenge:
-                self.send_header("WWW-Authenticate", challenge)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"oci://127.0.0.1:{server.server_port}/m:1", asked
-    server.shutdown()
-    server.server_close()
+    with served(Handler) as url:
+        yield f"oci://{url.removeprefix('http://')}/m:1", asked
 
 
 def test_a_token_is_fetched_with_the_secrets_login(guarded, cached, monkeypatch):

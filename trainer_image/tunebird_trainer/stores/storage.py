@@ -85,7 +85,7 @@ def check_writable(directory: Path, purpose: str) -> None:
     """
     probe = directory / f".probe-{os.getpid()}"
     try:
-        blocked = next(path for path in (directory, *directory.parents) if path.exists())
+        blocked = _existing(directory)
         if not blocked.is_dir():
             said = f"{purpose}: {blocked} is a file, not a directory; choose another place"
             raise Failure(Reason.INVALID_CONFIG, said)

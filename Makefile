@@ -21,7 +21,7 @@ lint: setup
 	sh tools/lint.sh
 
 generate: setup
-	.venv/bin/python -m tunebird.api.crds --write && .venv/bin/python -m devplane.generate --write
+	.venv/bin/python -m tunebird.api.crds --write && .venv/bin/python -m devplane.data.generate --write
 
 bench: setup
 	.venv/bin/python -m benchmarks

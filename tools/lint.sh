@@ -7,4 +7,4 @@ cd "$(dirname "$0")/.."
 .venv/bin/mypy
 PYTHONPATH=operator:trainer_image .venv/bin/lint-imports
 .venv/bin/python -m tunebird.api.crds --check
-.venv/bin/python -m devplane.generate --check
+.venv/bin/python -m devplane.data.generate --check

@@ -77,7 +77,7 @@ def _remedy(error: Exception, arguments: argparse.Namespace) -> str:
 
 
 def _node(arguments: argparse.Namespace) -> int:
-    from devplane.remote import RemoteError, mark_node
+    from devplane.outside.remote import RemoteError, mark_node
 
     kubeconfig = arguments.kubeconfig or arguments.data_dir / "kubeconfig"
     try:

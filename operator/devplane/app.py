@@ -11,22 +11,23 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
+from devplane.access.authentication import Authentication
+from devplane.access.certs import Credentials, credentials, faults_token, kubeconfig, write_private
 from devplane.access.first_roles import first_roles
-from devplane.auth import Authentication
-from devplane.builtin_resources import builtin_resources
-from devplane.certs import Credentials, credentials, faults_token, kubeconfig, write_private
-from devplane.client import Client
+from devplane.access.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, MASTERS
+from devplane.access.tokens import Tokens
 from devplane.context import Context, ImageTable
-from devplane.crds import Definitions
-from devplane.fault_endpoint import FaultEndpoint
-from devplane.loopback import service_network
+from devplane.faults.endpoint import FaultEndpoint
+from devplane.kubelet.loopback import service_network
+from devplane.machinery.client import Client
+from devplane.machinery.custom_resources import Definitions
+from devplane.machinery.targets import Write
+from devplane.machinery.verbs import SERVICE_NETWORK, Api
 from devplane.node import node_names
-from devplane.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, MASTERS
-from devplane.resources import Registry
-from devplane.server import Server
-from devplane.store import Store
-from devplane.tokens import Tokens
-from devplane.verbs import SERVICE_NETWORK, Api, Write
+from devplane.resources.builtin import builtin_resources
+from devplane.resources.registry import Registry
+from devplane.server.handler import Server
+from devplane.storage.store import Store
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet

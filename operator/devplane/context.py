@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from devplane.tokens import Tokens
+    from devplane.access.tokens import Tokens
 
 
 class ImageTableError(ValueError):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from devplane.resources import Resource
+    from devplane.resources.registry import Resource
 
 Obj = dict[str, Any]
 

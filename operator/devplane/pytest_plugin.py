@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from devplane.remote import RemoteFaults
+    from devplane.outside.remote import RemoteFaults
 
 ACCOUNT_SECONDS = 30.0
 
@@ -62,7 +62,7 @@ class ControlPlane:
         """Faults on demand; a test that asks for them is skipped on a cluster that has none."""
         if self.data_dir is None:
             pytest.skip("faults on demand are devplane's own; this is another cluster")
-        from devplane.remote import Remote, RemoteFaults
+        from devplane.outside.remote import Remote, RemoteFaults
 
         return RemoteFaults(Remote.of(self.kubeconfig), (self.data_dir / "faults.token").read_text())
 
@@ -91,7 +91,7 @@ def devplane(devplane_options: DevplaneOptions, tmp_path_factory: pytest.TempPat
         host: str = found.client().configuration.host
         yield ControlPlane(found.kubeconfig, host, _clients=[found.client()])
         return
-    from devplane.spawned import spawned
+    from devplane.outside.spawned import spawned
 
     folder = tmp_path_factory.mktemp("devplane")
     with spawned(folder, devplane_options.arguments()) as started:

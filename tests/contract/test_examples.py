@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import yaml
 
-from devplane.schema import Structural
+from devplane.custom.schema import Structural
 from tunebird.api import crds
 from tunebird.finetune.plan import explain
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from devplane.crd_rules import validate_crd
-from devplane.schema import Structural
+from devplane.custom.rules import validate_crd
+from devplane.custom.schema import Structural
 from tunebird.api import crds
 from tunebird.api.base import problems
 

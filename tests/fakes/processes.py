@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from devplane.spawned import spawned
+from devplane.outside.spawned import spawned
 
 ROOT = Path(__file__).parents[2]
 PYTHONPATH = f"{ROOT / 'operator'}{os.pathsep}{ROOT / 'tests'}"

@@ -1,1 +1,1 @@
-"""Who may hand on which rights: escalation by roles and bindings, and impersonation."""
+"""Who somebody is and what they may do: certificates, tokens, RBAC, impersonation, escalation. Knows no HTTP paths."""

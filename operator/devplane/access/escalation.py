@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from devplane.access.coverage import described, go_list, missing
+from devplane.access.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, GROUP, MASTERS, ROLES, Action, Authorizer
+from devplane.access.tokens import User
 from devplane.errors import ApiError
-from devplane.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, GROUP, MASTERS, ROLES, Action, Authorizer
-from devplane.resources import Resource
-from devplane.tokens import User
+from devplane.resources.registry import Resource
 
 Obj = dict[str, Any]
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
+from devplane.access.rbac import Action
+from devplane.access.tokens import User
 from devplane.errors import ApiError
-from devplane.rbac import Action
-from devplane.tokens import User
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy

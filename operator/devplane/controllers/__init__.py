@@ -6,9 +6,9 @@ import asyncio
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.admission.attempts import Webhooks
     from devplane.context import Context
-    from devplane.webhooks.admission import Webhooks
+    from devplane.machinery.client import Client
 
 
 def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> list[asyncio.Task[None]]:

@@ -11,7 +11,7 @@ from devplane.controllers.replicaset import REPLICA_SETS
 from devplane.objects import Obj, controller_reference, is_controlled_by, name_of, namespace_of, now, uid_of
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 COMPONENT = "deployment-controller"
 DEPLOYMENTS = "deployments.apps"

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from devplane.controllers.loop import Controller, Key, own_key
+from devplane.machinery.subresources import covers
 from devplane.objects import (
     Obj,
     condition,
@@ -18,10 +19,9 @@ from devplane.objects import (
     now,
     stamp,
 )
-from devplane.subresources import covers
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 BUDGETS = "poddisruptionbudgets.policy"
 

@@ -20,7 +20,7 @@ from devplane.objects import (
 )
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 COMPONENT = "endpointslice-controller.k8s.io"
 SLICES = "endpointslices.discovery.k8s.io"

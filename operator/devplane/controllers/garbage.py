@@ -12,7 +12,7 @@ from devplane.errors import ApiError
 from devplane.objects import Obj, finalizers, is_deleting, name_of, uid_of
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"

@@ -26,7 +26,7 @@ from devplane.objects import (
 )
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 COMPONENT = "job-controller"
 JOBS = "jobs.batch"

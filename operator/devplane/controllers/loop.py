@@ -11,7 +11,7 @@ from devplane.errors import ApiError
 from devplane.objects import Obj
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 log = logging.getLogger("devplane.controllers")
 

@@ -12,8 +12,8 @@ from devplane.errors import ApiError
 from devplane.objects import Obj, condition, finalizers, is_deleting, name_of, namespace_of, now, stamp, uid_of
 
 if TYPE_CHECKING:
-    from devplane.client import Client
     from devplane.context import Context
+    from devplane.machinery.client import Client
 
 ROOT_CA = "kube-root-ca.crt"
 ROOT_CA_NOTE = (

@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from devplane.controllers.loop import Controller, Key, own_key
+from devplane.controllers.placement import UNSCHEDULABLE, patience
 from devplane.node import has_failed
 from devplane.objects import (
     Obj,
@@ -21,10 +22,9 @@ from devplane.objects import (
     stamp,
     uid_of,
 )
-from devplane.placement import UNSCHEDULABLE, patience
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 COMPONENT = "node-controller"
 UNREACHABLE = "node.kubernetes.io/unreachable"

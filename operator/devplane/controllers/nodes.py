@@ -10,8 +10,8 @@ from devplane.node import DECLARED, GPU, HOST_IP, allocatable, has_failed
 from devplane.objects import Obj, condition, now, stamp
 
 if TYPE_CHECKING:
-    from devplane.client import Client
     from devplane.context import Context
+    from devplane.machinery.client import Client
 
 LEASES = "leases.coordination.k8s.io"
 LEASE_NAMESPACE = "kube-node-lease"

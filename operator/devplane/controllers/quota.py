@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 from devplane.controllers.loop import Controller, Key, own_key
 from devplane.errors import ApiError
+from devplane.machinery.quota import Items, is_enforced, text, usage
 from devplane.objects import Obj, is_deleting, namespace_of
-from devplane.quota import Items, is_enforced, text, usage
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 QUOTAS = "resourcequotas"
 

@@ -27,7 +27,7 @@ from devplane.objects import (
 )
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 COMPONENT = "replicaset-controller"
 REPLICA_SETS = "replicasets.apps"

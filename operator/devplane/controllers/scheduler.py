@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from devplane import placement
+from devplane.controllers import placement
 from devplane.controllers.loop import Controller, Key, own_key
+from devplane.controllers.placement import NO_HELP, Room, best, room
 from devplane.objects import (
     Obj,
     condition,
@@ -18,10 +19,9 @@ from devplane.objects import (
     stamp,
     uid_of,
 )
-from devplane.placement import NO_HELP, Room, best, room
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 COMPONENT = "default-scheduler"
 

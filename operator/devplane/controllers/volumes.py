@@ -11,8 +11,8 @@ from devplane.controllers.loop import Controller, Key, own_key
 from devplane.objects import Obj, finalizers, is_deleting, is_terminal, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
-    from devplane.client import Client
     from devplane.context import Context
+    from devplane.machinery.client import Client
 
 COMPONENT = "persistentvolume-controller"
 CLAIMS = "persistentvolumeclaims"

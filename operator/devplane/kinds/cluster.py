@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from devplane.errors import Cause, go_quote
 from devplane.kinds import rules
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 RBAC = "rbac.authorization.k8s.io"
 
@@ -128,6 +128,6 @@ def _subject(subject: Obj, path: str, binding: Obj) -> Iterator[Cause]:
 
 def validate_definition(new: Obj, _: Obj | None) -> list[Cause]:
     """The schemas of a CustomResourceDefinition. Read late: rules need an engine that most writes never do."""
-    from devplane.crd_rules import validate_crd
+    from devplane.custom.rules import validate_crd
 
     return validate_crd(new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devplane.errors import Cause
 from devplane.kinds import rules
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 ADDRESSES = ("FQDN", "IPv4", "IPv6")
 

@@ -8,8 +8,8 @@ from typing import Any
 from devplane.errors import Cause
 from devplane.kinds import metadata, podspec, rules
 from devplane.kinds.pods import default_spec
-from devplane.selectors import selects
-from devplane.types import Obj
+from devplane.schemas.types import Obj
+from devplane.storage.selectors import selects
 
 UID_LABELS = ("controller-uid", "batch.kubernetes.io/controller-uid")
 NAME_LABELS = ("job-name", "batch.kubernetes.io/job-name")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from devplane.errors import Cause, go_quote
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 NameRule = Callable[[str], list[str]]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from devplane.errors import Cause
 from devplane.kinds import podspec
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 UPDATE_WORDS = (

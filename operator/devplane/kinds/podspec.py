@@ -7,7 +7,8 @@ from typing import Any
 
 from devplane.errors import Cause
 from devplane.kinds import metadata, rules, volumes
-from devplane.types import Obj
+from devplane.schemas.quantities import amount
+from devplane.schemas.types import Obj
 
 RESTART = ("Always", "OnFailure", "Never")
 DNS = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -172,7 +173,7 @@ def resources(asked: Obj, path: str) -> Iterator[Cause]:
         for name, value in amounts.items():
             yield from _amount(name, value, f"{path}.{kind}", limits)
     for name, value in requests.items():
-        if name in limits and rules.amount(value) > rules.amount(limits[name]):
+        if name in limits and amount(value) > amount(limits[name]):
             detail = f"must be less than or equal to {name} limit of {limits[name]}"
             yield Cause.invalid(f"{path}.requests", str(value), detail)
 
@@ -181,11 +182,11 @@ def _amount(name: str, value: Any, path: str, limits: Obj) -> Iterator[Cause]:
     if not _is_known(name):
         yield Cause.invalid(f"{path}[{name}]", name, "must be a standard resource type or fully qualified")
         yield Cause.invalid(f"{path}[{name}]", name, "must be a standard resource for containers")
-    if rules.amount(value) < 0:
+    if amount(value) < 0:
         yield Cause.invalid(f"{path}[{name}]", str(value), rules.NOT_NEGATIVE)
     if "/" not in name:
         return
-    if rules.amount(value) % 1:
+    if amount(value) % 1:
         yield Cause.invalid(f"{path}[{name}]", str(value), "must be an integer")
     if name not in limits:
         yield Cause.required(f"{path.rpartition('.')[0]}.limits", "Limit must be set for non overcommitable resources")

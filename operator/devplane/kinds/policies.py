@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from devplane.errors import Cause
 from devplane.kinds import rules, webhooks
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 _ACTIONS = ("Audit", "Deny", "Warn")
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")

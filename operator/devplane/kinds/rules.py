@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from decimal import Decimal
 from typing import Any
 
-from devplane.decode import is_quantity
 from devplane.errors import Cause, go_quote
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 NOT_NEGATIVE = "must be greater than or equal to 0"
 IMMUTABLE = "field is immutable"
 PORT_WORDS = "must be between 1 and 65535, inclusive"
 MISMATCH = "`selector` does not match template `labels`"
-
-_UNITS = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
-_BINARY = {"Ki": 10, "Mi": 20, "Gi": 30, "Ti": 40, "Pi": 50, "Ei": 60}
 
 
 def not_found(path: str, value: str) -> Cause:
@@ -71,17 +66,6 @@ def int_or_percent(value: Any, path: str) -> Iterator[Cause]:
         words = "a valid percent string must be a numeric string followed by an ending '%'"
         yield Cause.invalid(path, value, f"{words} (e.g. '1%',  or '93%', regex used for validation is '[0-9]+%')")
     yield from not_negative(value, path)
-
-
-def amount(text: Any) -> Decimal:
-    """A quantity as a number: ``500m`` is 0.5. Zero for what is none."""
-    found = re.fullmatch(r"([+-]?[0-9.]+)([A-Za-z]*)([-+]?[0-9]*)", str(text))
-    if found is None or not is_quantity(str(text)):
-        return Decimal(0)
-    number, unit, exponent = Decimal(found[1]), found[2], found[3]
-    if exponent:
-        return number.scaleb(int(exponent))
-    return number * 2 ** _BINARY[unit] if unit in _BINARY else number.scaleb(_UNITS.get(unit, 0))
 
 
 def go_strings(found: Mapping[str, str] | None) -> str:

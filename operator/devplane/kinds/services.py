@@ -7,7 +7,7 @@ from typing import Any
 
 from devplane.errors import Cause, go_quote
 from devplane.kinds import metadata, rules
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from devplane.errors import Cause
 from devplane.kinds import metadata, rules
-from devplane.types import Obj
+from devplane.schemas.quantities import amount
+from devplane.schemas.types import Obj
 
 LOCKED = "field is immutable when `immutable` is set"
 MAX_BYTES = 1024 * 1024
@@ -112,7 +113,7 @@ def validate_claim(new: Obj, old: Obj | None) -> list[Cause]:
     asked = (spec["resources"].get("requests") or {}).get("storage")
     if asked is None:
         found.append(Cause.required("spec.resources[storage]"))
-    elif rules.amount(asked) <= 0:
+    elif amount(asked) <= 0:
         found.append(Cause.invalid("spec.resources[storage]", str(asked), "must be greater than zero"))
     return found
 
@@ -123,5 +124,5 @@ def _claim_updates(spec: Obj, old: Obj) -> Iterator[Cause]:
     if {**old, **{key: spec[key] for key in may_change if key in spec}} != spec:
         yield Cause.forbidden("spec", CLAIM_WORDS)
     before, after = ((one["resources"].get("requests") or {}).get("storage", "0") for one in (old, spec))
-    if rules.amount(after) < rules.amount(before):
+    if amount(after) < amount(before):
         yield Cause.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")

@@ -7,7 +7,8 @@ from typing import Any
 
 from devplane.errors import Cause
 from devplane.kinds import metadata, rules
-from devplane.types import Obj
+from devplane.schemas.quantities import amount
+from devplane.schemas.types import Obj
 
 
 def validate(volumes: list[Obj], path: str) -> Iterator[Cause]:
@@ -36,7 +37,7 @@ def _source(volume: Obj, path: str) -> Iterator[Cause]:
             yield Cause.required(f"{path}.{kind}.{field}")
     if "projected" in volume:
         yield from _projected(volume["projected"], f"{path}.projected")
-    if "emptyDir" in volume and rules.amount(volume["emptyDir"].get("sizeLimit", 0)) < 0:
+    if "emptyDir" in volume and amount(volume["emptyDir"].get("sizeLimit", 0)) < 0:
         yield Cause.forbidden(f"{path}.emptyDir.sizeLimit", "SizeLimit field must be a valid resource quantity")
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from urllib.parse import urlsplit
 
+from devplane.cel.programs import compiled
 from devplane.errors import Cause
 from devplane.kinds import rules
-from devplane.types import Obj
+from devplane.schemas.types import Obj
 
 _OPERATIONS = ("*", "CONNECT", "CREATE", "DELETE", "UPDATE")
 _SCOPES = ("*", "Cluster", "Namespaced")
@@ -144,9 +145,6 @@ def condition_causes(conditions: Sequence[Obj], path: str) -> Iterator[Cause]:
 
 
 def expression_causes(expression: str, path: str) -> Iterator[Cause]:
-    """Compiles it. Read late: it needs an engine that most writes never do."""
-    from devplane.webhooks.conditions import compiled
-
     if not expression.strip():
         yield Cause.required(path)
         return

@@ -9,8 +9,8 @@ from devplane.errors import Cause
 from devplane.kinds import podspec, rules
 from devplane.kinds.pods import default_spec
 from devplane.kinds.storage import default_claim
-from devplane.selectors import selects
-from devplane.types import Obj
+from devplane.schemas.types import Obj
+from devplane.storage.selectors import selects
 
 STATEFUL_MUTABLE = frozenset({
     "replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",

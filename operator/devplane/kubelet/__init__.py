@@ -36,8 +36,8 @@ from devplane.objects import (
 )
 
 if TYPE_CHECKING:
-    from devplane.client import Client
     from devplane.context import Context
+    from devplane.machinery.client import Client
 
 log = logging.getLogger("devplane.kubelet")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from devplane.loopback import pod_network
+from devplane.kubelet.loopback import pod_network
 
 
 class Addresses:

@@ -24,8 +24,8 @@ from devplane.kubelet.volumes import Volumes
 from devplane.objects import Obj, quantity, uid_of
 
 if TYPE_CHECKING:
-    from devplane.client import Client
     from devplane.context import Context
+    from devplane.machinery.client import Client
 
 Tell = Callable[[Obj, str, str, str], None]
 """Post an event of a container: (container, type, reason, message)."""

@@ -14,7 +14,7 @@ from devplane.kubelet.process import SHIM
 from devplane.kubelet.proxy import Proxy
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 log = logging.getLogger("devplane.kubelet")
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
+from devplane.access.tokens import Bound, InvalidTokenError
 from devplane.errors import ApiError
 from devplane.kubelet import environment, execution, probes
 from devplane.kubelet.backoff import Backoff
@@ -22,7 +23,6 @@ from devplane.kubelet.sources import Objects
 from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated, pod_status
 from devplane.kubelet.volumes import VolumeError, Volumes
 from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, stamp, uid_of
-from devplane.tokens import Bound, InvalidTokenError
 
 SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
 DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": SHUTDOWN[1]}

@@ -9,7 +9,7 @@ from devplane.kubelet.volumes import VolumeError
 from devplane.objects import Obj
 
 if TYPE_CHECKING:
-    from devplane.client import Client
+    from devplane.machinery.client import Client
 
 
 class Objects:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devplane.errors import ApiError
-from devplane.requests import is_true
+from devplane.wire.requests import is_true
 
 if TYPE_CHECKING:
     from multidict import MultiMapping

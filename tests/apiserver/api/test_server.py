@@ -11,7 +11,7 @@ import pytest
 from apiserver.api.conftest import serving
 from apiserver.api.replay import Replay
 from devplane.app import BindError, Devplane, Options
-from devplane.store import Store
+from devplane.storage.store import Store
 
 MAPS = "/api/v1/namespaces/default/configmaps"
 SECONDS = "timeoutSeconds=1"
@@ -119,7 +119,7 @@ async def test_an_old_continue_token_is_gone(server: Replay, monkeypatch: pytest
     for name in ("a", "b"):
         await server.send("POST", MAPS, config_map(name))
     token = (await server.send("GET", f"{MAPS}?limit=1")).body["metadata"]["continue"]
-    monkeypatch.setattr("devplane.lists._continued", lambda _: (1, ("default", "a")))
+    monkeypatch.setattr("devplane.server.lists._continued", lambda _: (1, ("default", "a")))
     gone = await server.send("GET", f"{MAPS}?limit=1&continue={token}")
     assert (gone.status, gone.body["reason"]) == (410, "Expired")
 

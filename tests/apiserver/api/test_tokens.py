@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from apiserver.api.replay import Replay
-from devplane.tokens import AUDIENCE
+from devplane.access.tokens import AUDIENCE
 
 Obj = dict[str, Any]
 

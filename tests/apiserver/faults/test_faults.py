@@ -19,8 +19,8 @@ from kubernetes import client, informer
 from apiserver.clients import widgets
 from apiserver.clients.test_kopf import Operator
 from apiserver.conftest import Cluster
+from devplane.outside.remote import Remote, RemoteFaults
 from devplane.pytest_plugin import ControlPlane
-from devplane.remote import Remote, RemoteFaults
 from fakes.processes import until
 
 Obj = dict[str, Any]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from tests.apiserver.workloads.conftest import Obj, World, pod, started
 
-from devplane.remote import RemoteError, mark_node
+from devplane.outside.remote import RemoteError, mark_node
 
 BESIDE = Path(sys.executable).parent / "kubectl"
 KUBECTL = str(BESIDE) if BESIDE.exists() else shutil.which("kubectl")

@@ -9,12 +9,12 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devplane.apply import apply, ownership, track
-from devplane.builtins import builtin
-from devplane.fieldsets import all_fields, compare, difference, fields_of, intersection, paths, union, without
-from devplane.patches import merge_patch, strategic_merge
-from devplane.schema import Structural
-from devplane.types import TypeNode
+from devplane.custom.schema import Structural
+from devplane.kinds.builtins import builtin
+from devplane.patches.apply import apply, ownership, track
+from devplane.patches.fieldsets import all_fields, compare, difference, fields_of, intersection, paths, union, without
+from devplane.patches.plain import merge_patch, strategic_merge
+from devplane.schemas.types import TypeNode
 
 Obj = dict[str, Any]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from devplane.apply import apply, ownership, track
-from devplane.builtins import builtin
 from devplane.errors import ApiError
-from devplane.fieldsets import paths
-from devplane.types import TypeNode
+from devplane.kinds.builtins import builtin
+from devplane.patches.apply import apply, ownership, track
+from devplane.patches.fieldsets import paths
+from devplane.schemas.types import TypeNode
 
 Obj = dict[str, Any]
 

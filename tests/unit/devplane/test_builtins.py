@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devplane.builtins import BuiltinKind, builtin
+from devplane.kinds.builtins import BuiltinKind, builtin
 
 Obj = dict[str, Any]
 
@@ -30,7 +30,7 @@ def pod(**container: Any) -> Obj:
 
 @pytest.mark.skipif(importlib.util.find_spec("kubernetes_validate") is None, reason="needs the schemas' package")
 def test_the_committed_data_is_what_the_generator_writes() -> None:
-    done = subprocess.run([sys.executable, "-m", "devplane.generate", "--check"], check=False, capture_output=True)
+    done = subprocess.run([sys.executable, "-m", "devplane.data.generate", "--check"], check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
 
 

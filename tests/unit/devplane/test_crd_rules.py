@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from devplane.crd_costs import RULE_LIMIT, SCHEMA_LIMIT, cost_of
-from devplane.crd_rules import validate_crd
-from devplane.structure import build
+from devplane.custom.costs import RULE_LIMIT, SCHEMA_LIMIT, cost_of
+from devplane.custom.rules import validate_crd
+from devplane.schemas.structure import build
 
 Obj = dict[str, Any]
 ROOT = Path(__file__).parents[3]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from devplane.builtins import builtin
+from devplane.kinds.builtins import builtin
 
 Obj = dict[str, Any]
 RULE = "spec.podFailurePolicy.rules[0]"

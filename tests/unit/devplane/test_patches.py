@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from devplane.builtins import builtin
 from devplane.errors import ApiError
-from devplane.patches import json_patch, merge_patch, strategic_merge
+from devplane.kinds.builtins import builtin
+from devplane.patches.plain import json_patch, merge_patch, strategic_merge
 
 
 def strategic(target: dict[str, Any], patch: dict[str, Any], kind: str = "Pod") -> dict[str, Any]:

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from devplane.apply import apply, track
-from devplane.builtins import builtin
-from devplane.crd_rules import validate_crd
+from devplane.custom.rules import validate_crd
+from devplane.custom.schema import Structural
 from devplane.errors import ApiError, Cause
-from devplane.patches import merge_patch
-from devplane.schema import Structural
+from devplane.kinds.builtins import builtin
+from devplane.patches.apply import apply, track
+from devplane.patches.plain import merge_patch
 
 RECORDINGS = Path(__file__).parents[2] / "apiserver" / "recordings"
 NAMES = ("02-objects", "09-job-validation", "10-deployments-and-services", "11-pods")

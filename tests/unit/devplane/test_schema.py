@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devplane.schema import Structural
+from devplane.custom.schema import Structural
 
 Obj = dict[str, Any]
 

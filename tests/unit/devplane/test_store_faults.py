@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devplane.errors import ApiError
-from devplane.store import Store
+from devplane.storage.store import Store
 
 Obj = dict[str, Any]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devplane.placement import Room, best, patience, refusal, room
+from devplane.controllers.placement import Room, best, patience, refusal, room
 
 Obj = dict[str, Any]
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devplane.errors import ApiError
-from devplane.quota import check, text, usage
+from devplane.machinery.quota import check, text, usage
 
 Obj = dict[str, Any]
 

@@ -1,0 +1,96 @@
+"""What admission adds to new pods and claims: service account and its token, priority, tolerations, storage class."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from devplane.errors import ApiError
+from devplane.resources.metadata import generated_name
+
+Obj = dict[str, Any]
+Find = Callable[[str, str, str], Obj | None]
+"""A stored object by resource, namespace and name."""
+
+ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
+TOKEN_SECONDS = 3607
+TOLERATED_SECONDS = 300
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+
+
+def admit_pod(pod: Obj, find: Find) -> None:
+    """Complete a new pod, which may have no name yet, or refuse it when its service account is not there."""
+    spec = pod["spec"]
+    name = spec.setdefault("serviceAccountName", "default")
+    spec["serviceAccount"] = name
+    account = find("serviceaccounts", pod["metadata"]["namespace"], name)
+    if account is None and name != "default":
+        where = f"{pod['metadata']['namespace']}/{name}"
+        why = f'error looking up service account {where}: serviceaccount "{name}" not found'
+        raise ApiError.forbidden("pods", pod["metadata"].get("name", ""), why)
+    if _mounts_token(spec, account):
+        _mount_token(spec)
+    spec.setdefault("priority", 0)
+    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    spec.setdefault("tolerations", [_toleration("not-ready"), _toleration("unreachable")])
+
+
+def _mounts_token(spec: Obj, account: Obj | None) -> bool:
+    """The pod's word counts before the account's."""
+    own = spec.get("automountServiceAccountToken")
+    if own is not None:
+        return bool(own)
+    return account is not None and account.get("automountServiceAccountToken") is not False
+
+
+def _mount_token(spec: Obj) -> None:
+    volume = _access_volume(spec)
+    mount = {"name": volume, "readOnly": True, "mountPath": ACCOUNT_PATH}
+    needed = False
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        mounts = container.setdefault("volumeMounts", [])
+        if not any(one["mountPath"] == ACCOUNT_PATH for one in mounts):
+            mounts.append(dict(mount))
+            needed = True
+    if needed and all(one["name"] != volume for one in spec.get("volumes") or ()):
+        spec.setdefault("volumes", []).append({"name": volume, "projected": _projected()})
+
+
+def _access_volume(spec: Obj) -> str:
+    """The name of the token's volume: that which is there already, or a new one."""
+    names = (one["name"] for one in spec.get("volumes") or ())
+    return next((name for name in names if name.startswith(_ACCESS)), "") or generated_name(_ACCESS)
+
+
+_ACCESS = "kube-api-access-"
+
+
+def _projected() -> Obj:
+    namespace = {"apiVersion": "v1", "fieldPath": "metadata.namespace"}
+    return {
+        "sources": [
+            {"serviceAccountToken": {"expirationSeconds": TOKEN_SECONDS, "path": "token"}},
+            {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
+            {"downwardAPI": {"items": [{"path": "namespace", "fieldRef": namespace}]}},
+        ],
+        "defaultMode": 420,
+    }
+
+
+def _toleration(state: str) -> Obj:
+    return {
+        "key": f"node.kubernetes.io/{state}",
+        "operator": "Exists",
+        "effect": "NoExecute",
+        "tolerationSeconds": TOLERATED_SECONDS,
+    }
+
+
+def admit_claim(claim: Obj, classes: Iterable[Obj]) -> None:
+    """A claim without a class gets the newest of the default ones."""
+    if "storageClassName" in claim["spec"]:
+        return
+    marked = [one for one in classes if (one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"]
+    if marked:
+        newest = max(marked, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]))
+        claim["spec"]["storageClassName"] = newest["metadata"]["name"]

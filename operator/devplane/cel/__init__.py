@@ -1,0 +1,1 @@
+"""CEL as the API server speaks it: grammar, types, costs and functions around the engine `cel`. Pure."""

@@ -1,0 +1,1 @@
+"""Faults on demand, for tests of clients. Without a rule nothing here is noticed."""

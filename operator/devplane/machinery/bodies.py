@@ -1,0 +1,132 @@
+"""What of a sent object counts: its kind, its namespace, its identity, the half of it that a write may change. Pure."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devplane.errors import ApiError, Cause, cannot_handle, wrong_kind
+from devplane.machinery.schemas import Schema
+from devplane.machinery.targets import Target, Write
+from devplane.resources.registry import Resource
+from devplane.storage.store import copied
+
+Obj = dict[str, Any]
+
+FOREIGN = (
+    "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "managedFields", "uid",
+    "creationTimestamp",
+)  # fmt: skip
+SERVER_OWNED = (
+    "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation", "resourceVersion",
+    "generateName", "selfLink",
+)  # fmt: skip
+NAMESPACE_MISMATCH = "the namespace of the provided object does not match the namespace sent on the request"
+
+
+def decoded(resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
+    """`body` with its kind checked, wrong types refused and unknown fields refused, warned of or dropped."""
+    if not isinstance(body, dict):
+        raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {resource.kind})")
+    api_version = body.setdefault("apiVersion", resource.api_version)
+    kind = body.setdefault("kind", resource.kind)
+    for key, value in (("apiVersion", api_version), ("kind", kind)):
+        if not isinstance(value, str):
+            raise ApiError.bad_request(cannot_handle(resource, f"{key} is not a string"))
+    if (api_version, kind) != (resource.api_version, resource.kind):
+        raise ApiError.bad_request(wrong_kind(resource, api_version, kind))
+    if not isinstance(body.setdefault("metadata", {}), dict):
+        raise ApiError.bad_request(cannot_handle(resource, "metadata is not an object"))
+    if problems := schema.decode_errors(body):
+        raise ApiError.bad_request(cannot_handle(resource, problems[0]))
+    unknown = [f'unknown field "{path}"' for path in schema.prune(body)]
+    if unknown and write.field_validation == "Strict":
+        raise ApiError.bad_request(cannot_handle(resource, f"strict decoding error: {', '.join(unknown)}"))
+    if write.field_validation == "Warn":
+        write.warnings.extend(unknown)
+    return body
+
+
+def place(resource: Resource, namespace: str, new: Obj) -> None:
+    """Fill in or check the namespace of the URL."""
+    metadata = new["metadata"]
+    if not resource.namespaced:
+        if metadata.pop("namespace", None):
+            raise ApiError.bad_request(NAMESPACE_MISMATCH)
+        return
+    if metadata.setdefault("namespace", namespace) != namespace:
+        raise ApiError.bad_request(NAMESPACE_MISMATCH)
+
+
+def forget_identity(new: Obj) -> None:
+    """Metadata that the server alone writes is not taken from a client."""
+    metadata = new["metadata"]
+    for key in FOREIGN:
+        metadata.pop(key, None)
+    if metadata.pop("resourceVersion", ""):
+        message = "resourceVersion should not be set on objects to be created"
+        raise ApiError(500, "", message)
+
+
+def keep_identity(old: Obj, new: Obj) -> None:
+    """What a client can not change is as it was, whether the client sent it or not."""
+    now, before = new["metadata"], old["metadata"]
+    for key in SERVER_OWNED:
+        if key in before:
+            now[key] = before[key]
+        else:
+            now.pop(key, None)
+    if "managedFields" not in now and "managedFields" in before:
+        now["managedFields"] = before["managedFields"]
+
+
+def isolated(resource: Resource, old: Obj, new: Obj, write: Write) -> Obj:
+    """`new` with the other half of the object as it was: status is written by itself, or not at all."""
+    if not resource.has_status:
+        return new
+    if write.subresource == "status":
+        metadata = {**old["metadata"], "managedFields": new["metadata"].get("managedFields", [])}
+        kept = copied({**old, "metadata": metadata})
+        kept.pop("status", None)
+        return {**kept, "status": new["status"]} if "status" in new else kept
+    new.pop("status", None)
+    if "status" in old:
+        new["status"] = copied(old["status"]) if old["status"] else old["status"]
+    return new
+
+
+def check_unchanged(target: Target, old: Obj, new: Obj) -> None:
+    """Optimistic locking: 409 where the client has seen another object than the stored one."""
+    asked = new["metadata"].get("resourceVersion") or ""
+    if asked and asked != old["metadata"]["resourceVersion"]:
+        raise ApiError.conflict(target.resource.name, target.name)
+    uid = new["metadata"].get("uid") or ""
+    if uid and uid != old["metadata"]["uid"]:
+        had = old["metadata"]["uid"]
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {had}"
+        raise ApiError.conflict(target.resource.name, target.name, why)
+
+
+def renamed(new: Obj) -> Cause:
+    return Cause.invalid("metadata.name", new["metadata"].get("name") or "", "field is immutable")
+
+
+def same(old: Obj, new: Obj) -> bool:
+    """Nothing changed but, at most, times in managedFields."""
+    return _comparable(old) == _comparable(new)
+
+
+def _comparable(obj: Obj) -> Obj:
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "resourceVersion"}
+    fields = metadata.get("managedFields") or []
+    metadata["managedFields"] = [{key: value for key, value in one.items() if key != "time"} for one in fields]
+    return {**obj, "metadata": metadata}
+
+
+def is_released(resource: Resource, obj: Obj) -> bool:
+    """Being deleted, and nothing holds it any longer."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
+        return False
+    if resource.key == "namespaces":
+        return not obj.get("spec", {}).get("finalizers")
+    return not metadata.get("deletionGracePeriodSeconds")

@@ -1,0 +1,93 @@
+"""The scale subresource: replicas of workloads and of custom resources as an autoscaling/v1 Scale."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from devplane.admission.attributes import Attributes
+from devplane.errors import ApiError
+from devplane.machinery.targets import CRDS, Target, Write
+from devplane.machinery.verbs import Api
+from devplane.machinery.writes import options
+from devplane.storage.selectors import field_value
+from devplane.storage.store import copied
+
+Obj = dict[str, Any]
+
+_PATHS = {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas"}
+
+
+def _paths(api: Api, target: Target) -> Obj:
+    if not target.resource.crd:
+        return {**_PATHS, "labelSelectorPath": ""}
+    crd = api.store.get(CRDS, "", target.resource.crd)
+    assert crd is not None
+    versions = crd["spec"]["versions"]
+    version = next(one for one in versions if one["name"] == target.resource.version)
+    declared: Obj = version["subresources"]["scale"]
+    return declared
+
+
+def read(api: Api, target: Target) -> Obj:
+    """The Scale of an object."""
+    obj = api.get(target)
+    paths = _paths(api, target)
+    metadata = {key: obj["metadata"][key] for key in _SHOWN if key in obj["metadata"]}
+    status: Obj = {"replicas": int(field_value(obj, paths["statusReplicasPath"][1:]) or 0)}
+    if text := _selector(obj, target, paths.get("labelSelectorPath", "")):
+        status["selector"] = text
+    replicas = int(field_value(obj, paths["specReplicasPath"][1:]) or 0)
+    spec = {"replicas": replicas} if replicas else {}
+    return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
+
+
+_SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def _selector(obj: Obj, target: Target, path: str) -> str:
+    if target.resource.crd:
+        return field_value(obj, path[1:]) if path else ""
+    labels = obj.get("spec", {}).get("selector", {}).get("matchLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in sorted(labels.items()))
+
+
+def _admitted(api: Api, target: Target, wanted: Obj, how: Write) -> tuple[Obj, Write]:
+    """The Scale after admission, which is asked about the Scale and not about the object."""
+    assert how.admission is not None
+    told = Attributes(
+        operation="UPDATE",
+        resource=target.resource,
+        namespace=target.namespace,
+        name=target.name,
+        object=wanted,
+        old=read(api, target),
+        user=how.user,
+        subresource="scale",
+        dry_run=how.dry_run,
+        options=options("UpdateOptions", how),
+    )
+    return how.admission.admit(told) or wanted, replace(how, admission=None)
+
+
+def write(api: Api, target: Target, wanted: Obj, how: Write) -> Obj:
+    """Set the replicas that a changed Scale asks for; answers the new Scale."""
+    if how.admission is not None:
+        wanted, how = _admitted(api, target, wanted, how)
+    replicas = (wanted.get("spec") or {}).get("replicas", 0)
+    if not isinstance(replicas, int):
+        raise ApiError.bad_request(f"Scale.spec.replicas: {replicas!r} is not a number")
+    asked = (wanted.get("metadata") or {}).get("resourceVersion")
+    path = _paths(api, target)["specReplicasPath"][1:].split(".")
+
+    def change(obj: Obj, _: object) -> Obj:
+        if asked:
+            obj["metadata"]["resourceVersion"] = asked
+        place = obj
+        for step in path[:-1]:
+            place = place.setdefault(step, {})
+        place[path[-1]] = replicas
+        return copied(obj)
+
+    api.patched(target, change, how)
+    return read(api, target)

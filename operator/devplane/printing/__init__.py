@@ -1,0 +1,1 @@
+"""Objects as people read them: tables, columns, ages. Pure."""

@@ -1,0 +1,1 @@
+"""Which resources there are: built-in ones, those of CustomResourceDefinitions, their versions and metadata. Pure."""

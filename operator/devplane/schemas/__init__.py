@@ -1,0 +1,1 @@
+"""What a schema says of a value, built-in or custom: types, decoding, structure, formats, violations. Pure."""

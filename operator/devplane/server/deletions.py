@@ -1,0 +1,58 @@
+"""DELETE: the options of a request, and what it is answered."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from devplane.machinery.deletion import Deleted
+from devplane.wire.answers import encoded
+from devplane.wire.negotiation import Form
+from devplane.wire.requests import Asked, is_true
+
+Obj = dict[str, Any]
+
+# Kinds whose DELETE answers the object even when it is gone.
+_ANSWERS_OBJECT = frozenset({
+    "pods", "persistentvolumes", "persistentvolumeclaims", "podtemplates", "resourcequotas", "serviceaccounts",
+    "services", "replicationcontrollers", "storageclasses.storage.k8s.io", "namespaces",
+})  # fmt: skip
+
+
+async def options_body(asked: Asked) -> Obj:
+    """DeleteOptions as the body has them, completed by the query."""
+    raw = await asked.request.read()
+    body: Obj = dict(await asked.body() or {}) if raw.strip() else {}
+    query = asked.query
+    for key in ("propagationPolicy", "dryRun"):
+        if query.get(key):
+            body.setdefault(key, query[key])
+    if query.get("gracePeriodSeconds"):
+        body.setdefault("gracePeriodSeconds", int(query["gracePeriodSeconds"]))
+    if query.get("orphanDependents"):
+        body.setdefault("orphanDependents", is_true(query["orphanDependents"]))
+    return body
+
+
+def answers_object(asked: Asked, deleted: Deleted) -> bool:
+    """The object, rather than a Status that says that it is gone."""
+    return not deleted.gone or asked.place.resource.key in _ANSWERS_OBJECT
+
+
+def gone(asked: Asked, deleted: Deleted) -> web.Response:
+    resource = asked.place.resource
+    details = {
+        "name": asked.place.name,
+        "group": resource.group,
+        "kind": resource.plural,
+        "uid": deleted.object["metadata"]["uid"],
+    }
+    status = {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Success",
+        "details": {key: value for key, value in details.items() if value},
+    }
+    return encoded(200, status, Form())

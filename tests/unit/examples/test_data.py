@@ -47,20 +47,24 @@ def test_the_readme_counts_the_rows_that_are_there():
     assert f"{several} of them have several" in readme
 
 
-FILES = ("support.jsonl", "tunebird.jsonl", "heldout.suite.jsonl")
+TRAINED = ("support.jsonl", "tunebird.jsonl", "border.jsonl", "general.jsonl")
+FILES = (*TRAINED, "heldout.suite.jsonl")
 
 
 def test_rows_to_train_on_and_held_out_rows_are_many_and_without_faults():
     command = [sys.executable, str(DATA / "validate.py"), *(str(DATA / name) for name in FILES)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout.count("no faults")) == (0, 3), done.stdout
-    counts = [len(_rows(name)) for name in FILES]
-    assert counts[0] + counts[1] >= 500
-    assert counts[2] >= 200
+    assert (done.returncode, done.stdout.count("no faults")) == (0, len(FILES)), done.stdout
+    counts = {name.partition(".")[0]: len(_rows(name)) for name in FILES}
+    trained = sum(counts.values()) - counts["heldout"]
+    assert trained >= 700
+    assert counts["heldout"] >= 200
     readme = (DATA / "README.md").read_text(encoding="utf-8")
-    assert f"{counts[1]} more rows" in readme
-    assert f"{counts[0] + counts[1]} in all" in readme
-    assert f"{counts[2]} cases" in readme
+    assert f"{counts['tunebird']} more rows" in readme
+    assert f"`border.jsonl` holds {counts['border']} harmless rows" in readme
+    assert f"`general.jsonl` {counts['general']} rows" in readme
+    assert f"{trained} in all" in readme
+    assert f"{counts['heldout']} cases" in readme
 
 
 def test_each_held_out_case_has_checks_and_the_readme_counts_them():
@@ -75,17 +79,19 @@ def test_each_held_out_case_has_checks_and_the_readme_counts_them():
 def test_the_general_suite_is_as_large_as_the_readme_says():
     cases = _rows("general.suite.jsonl")
     assert len({case["prompt"] for case in cases}) == len(cases)
+    assert len(cases) >= 200
     assert f"asks {len(cases)} simple questions" in (DATA / "README.md").read_text(encoding="utf-8")
 
 
 def test_no_held_out_question_was_trained():
     asked = {case["prompt"] for name in ("heldout", "general") for case in _rows(f"{name}.suite.jsonl")}
-    trained = {turn["content"] for name in FILES[:2] for row in _rows(name) for turn in row["messages"]}
+    trained = {turn["content"] for name in TRAINED for row in _rows(name) for turn in row["messages"]}
     assert not asked & trained
 
 
-def test_no_opening_betrays_a_template():
-    text = (DATA / "tunebird.jsonl").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", ["tunebird.jsonl", "general.jsonl"])
+def test_no_opening_betrays_a_template(name: str):
+    text = (DATA / name).read_text(encoding="utf-8")
     assert validate.openings(text).most_common(1)[0][1] <= len(text.splitlines()) // 30
 
 

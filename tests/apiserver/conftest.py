@@ -31,7 +31,7 @@ class Cluster:
     def env(self) -> dict[str, str]:
         return {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
 
-    def run(self, *args: str, stdin: Any = None, seconds: float = 30) -> subprocess.CompletedProcess[str]:
+    def run(self, *args: str, stdin: Any = None, seconds: float = 90) -> subprocess.CompletedProcess[str]:
         """kubectl in the namespace; `stdin` is text, or an object that is sent as JSON."""
         text = stdin if stdin is None or isinstance(stdin, str) else json.dumps(stdin)
         command = [self.program, "-n", self.namespace, *args]
@@ -39,7 +39,7 @@ class Cluster:
             command, check=False, env=self.env, input=text, capture_output=True, text=True, timeout=seconds
         )
 
-    def kubectl(self, *args: str, stdin: Any = None, seconds: float = 30) -> str:
+    def kubectl(self, *args: str, stdin: Any = None, seconds: float = 90) -> str:
         """What kubectl prints; fails with what it complains of."""
         done = self.run(*args, stdin=stdin, seconds=seconds)
         assert done.returncode == 0, f"kubectl {' '.join(args)}: {done.stderr}{done.stdout}"
@@ -74,8 +74,8 @@ def group(cluster: Cluster) -> Iterator[str]:
     """The group of a CRD that is served."""
     name = widgets.group()
     cluster.kubectl("apply", "-f", "-", stdin=widgets.definition(name))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=10s")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=60s")
     yield name
     for left in cluster.kubectl("get", f"widgets.{name}", "-o", "name").split():  # an operator that ended held them
         cluster.run("patch", left, "--type=merge", "-p", '{"metadata": {"finalizers": null}}')
-    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=30s")
+    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=60s")

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 PYTHONPATH = f"{ROOT / 'operator'}{os.pathsep}{ROOT / 'tests'}"
 
 
-def until(found: Callable[[], bool], what: str, seconds: float = 30.0) -> None:
+def until(found: Callable[[], bool], what: str, seconds: float = 60.0) -> None:
     """Look again and again until it is so; fail when it never is."""
     deadline = time.monotonic() + seconds
     while not found():
@@ -35,7 +35,7 @@ def process(module: str, *args: str, log: Path, **env: str) -> Iterator[subproce
     finally:
         started.terminate()
         try:
-            started.wait(20)
+            started.wait(60)
         except subprocess.TimeoutExpired:
             started.kill()
             started.wait()

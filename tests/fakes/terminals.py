@@ -29,7 +29,7 @@ class Terminal:
         self._size(rows, columns)
         os.kill(self._pid, signal.SIGWINCH)
 
-    def until(self, wanted: str, seconds: float = 30) -> str:
+    def until(self, wanted: str, seconds: float = 60) -> str:
         """What is shown, up to and with `wanted`."""
         shown, deadline = "", time.monotonic() + seconds
         while wanted not in shown:

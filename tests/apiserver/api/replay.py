@@ -53,6 +53,22 @@ class Answer:
 
 
 @dataclass
+class Until:
+    """Reads a watch until so many events were told, bookmarks aside; `opened` is set once the server has answered."""
+
+    events: int
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def read(self, response: aiohttp.ClientResponse) -> str:
+        self.opened.set()
+        lines: list[str] = []
+        async with asyncio.timeout(60):
+            while sum('"BOOKMARK"' not in line for line in lines) < self.events and not response.content.at_eof():
+                lines.append((await response.content.readline()).decode())
+        return "".join(lines)
+
+
+@dataclass
 class Replay:
     """A session against one server; `names` maps what the recording called things to what they are called here."""
 
@@ -61,7 +77,12 @@ class Replay:
     names: dict[str, str] = field(default_factory=dict)
 
     async def send(
-        self, method: str, path: str, body: Any = None, headers: Mapping[str, str | None] | None = None
+        self,
+        method: str,
+        path: str,
+        body: Any = None,
+        headers: Mapping[str, str | None] | None = None,
+        until: Until | None = None,
     ) -> Answer:
         given = {"Authorization": f"Bearer {self.token}", "User-Agent": _RUN, **(headers or {})}
         sent = {key: value for key, value in given.items() if value is not None}
@@ -69,18 +90,18 @@ class Replay:
         if data is not None:
             sent.setdefault("Content-Type", "application/json")
         async with self.session.request(method, path, data=data, headers=sent) as response:
-            text = await response.text()
+            text = await (until.read(response) if until else response.text())
             return Answer(response.status, response.headers, _parsed(text, path))
 
-    async def play(self, step: Step, *, token: str = "") -> Answer:
+    async def play(self, step: Step, *, token: str = "", until: Until | None = None) -> Answer:
         """Send a step as it was recorded, in the names of this server."""
         request = step.request
-        path = self.translated(request["path"]).replace("timeoutSeconds=3", "timeoutSeconds=1")
+        path = re.sub(r"timeoutSeconds=\d+", f"timeoutSeconds={60 if until else 1}", self.translated(request["path"]))
         body = self.translated(request["body"])
         headers = {**(request.get("headers") or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
         if step.name == "review, rubbish":
             body["spec"]["token"] = "rubbish"
-        answer = await self.send(request["method"], path, body, headers)
+        answer = await self.send(request["method"], path, body, headers, until)
         if answer.status < 300:
             self.learn(step.response.get("body"), answer.body)
         return answer
@@ -153,7 +174,7 @@ def _scrubbed(text: str, key: str) -> str:
     return re.sub(r"version: \d+ \(\d+\)|current: \d+", "<rv>", text)
 
 
-async def eventually(replay: Replay, step: Step, expected: Any, seconds: float = 8.0) -> Answer:
+async def eventually(replay: Replay, step: Step, expected: Any, seconds: float = 60.0) -> Answer:
     """Ask again until the answer is the recorded one, or the time is over."""
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds

@@ -12,7 +12,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from apiserver.api.replay import Answer, Replay, Step, comparable, eventually, steps, without
+from apiserver.api.replay import Answer, Replay, Step, Until, comparable, eventually, steps, without
 from apiserver.api.scope import BETWEEN, DIFFERS, DURING, ELSEWHERE, EVENTUALLY, IGNORED, TOKENS, Action
 from devplane.app import Devplane, Options
 from devplane.context import Image, ImageTable
@@ -50,8 +50,9 @@ async def _answer(replay: Replay, step: Step) -> Answer:
         return await eventually(replay, step, step.response["body"])
     if step.id not in DURING:
         return await replay.play(step)
-    watching = asyncio.create_task(replay.play(step))
-    await asyncio.sleep(0.2)
+    until = Until(sum(event["type"] != "BOOKMARK" for event in step.response["stream"]))
+    watching = asyncio.create_task(replay.play(step, until=until))
+    await until.opened.wait()
     await _perform(replay, DURING[step.id])
     return await watching
 

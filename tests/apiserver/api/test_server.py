@@ -9,12 +9,11 @@ from typing import Any
 import pytest
 
 from apiserver.api.conftest import serving
-from apiserver.api.replay import Replay
+from apiserver.api.replay import Replay, Until
 from devplane.app import BindError, Devplane, Options
 from devplane.storage.store import Store
 
 MAPS = "/api/v1/namespaces/default/configmaps"
-SECONDS = "timeoutSeconds=1"
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -78,8 +77,8 @@ async def test_definitions_are_served_again_after_a_restart(tmp_path: Path) -> N
 
 async def test_a_watch_list_ends_its_first_events_with_a_bookmark(server: Replay) -> None:
     await server.send("POST", MAPS, config_map("one"))
-    query = f"watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&{SECONDS}"
-    events = (await server.send("GET", f"{MAPS}?{query}")).body
+    query = "watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+    events = (await server.send("GET", f"{MAPS}?{query}&timeoutSeconds=1")).body
     assert [event["type"] for event in events[:2]] == ["ADDED", "BOOKMARK"]
     assert events[1]["object"]["metadata"]["annotations"] == {"k8s.io/initial-events-end": "true"}
 
@@ -87,16 +86,19 @@ async def test_a_watch_list_ends_its_first_events_with_a_bookmark(server: Replay
 async def test_a_watch_from_a_version_misses_nothing_and_repeats_nothing(server: Replay) -> None:
     version = (await server.send("GET", MAPS)).body["metadata"]["resourceVersion"]
     await server.send("POST", MAPS, config_map("early"))
-    watching = asyncio.create_task(server.send("GET", f"{MAPS}?watch=1&watch=true&resourceVersion={version}&{SECONDS}"))
-    await asyncio.sleep(0.2)
-    await server.send("POST", MAPS, config_map("late"))
+    until = Until(3)
+    watching = asyncio.create_task(server.send("GET", f"{MAPS}?watch=true&resourceVersion={version}", until=until))
+    await until.opened.wait()
+    for name in ("late", "last"):
+        await server.send("POST", MAPS, config_map(name))
     seen = [(event["type"], event["object"]["metadata"]["name"]) for event in (await watching).body]
-    assert seen == [("ADDED", "early"), ("ADDED", "late")]
+    assert seen == [("ADDED", "early"), ("ADDED", "late"), ("ADDED", "last")]
 
 
 async def test_other_namespaces_are_not_seen(server: Replay) -> None:
-    watching = asyncio.create_task(server.send("GET", f"{MAPS}?watch=true&{SECONDS}&resourceVersion=0"))
-    await asyncio.sleep(0.2)
+    until = Until(1)
+    watching = asyncio.create_task(server.send("GET", f"{MAPS}?watch=true&resourceVersion=0", until=until))
+    await until.opened.wait()
     await server.send("POST", "/api/v1/namespaces/kube-system/configmaps", config_map("other"))
     await server.send("POST", MAPS, config_map("own"))
     names = [event["object"]["metadata"]["name"] for event in (await watching).body]

@@ -81,7 +81,7 @@ def managed(cluster: Cluster) -> Iterator[str]:
         cluster.kubectl("delete", f"{kind}webhookconfiguration", name, "--ignore-not-found")
 
 
-def until(found: Callable[[], bool], seconds: float = 30) -> None:
+def until(found: Callable[[], bool], seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while not found():
         assert time.monotonic() < end
@@ -102,7 +102,7 @@ def operator(cluster: Cluster, tmp_path: Path, hooks: WebhookServer, group: str,
         yield log
     finally:
         process.terminate()
-        process.wait(20)
+        process.wait(60)
     assert hooks
 
 
@@ -128,7 +128,7 @@ def test_kopfs_admission_handlers_decide(cluster: Cluster, operator: Path, group
     cluster.kubectl("label", "wd", "one", "keep=yes")
     assert "denied the request: it is to be kept" in cluster.run("delete", "wd", "one").stderr
     cluster.kubectl("label", "wd", "one", "keep-")
-    cluster.kubectl("delete", "wd", "one", "--timeout=20s")
+    cluster.kubectl("delete", "wd", "one", "--timeout=60s")
 
 
 def configuration(cluster: Cluster, kind: str, name: str, client: Obj, **fields: Any) -> Obj:

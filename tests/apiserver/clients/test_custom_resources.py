@@ -69,7 +69,7 @@ def define(raw: Raw) -> Iterator[Define]:
 
 def established(raw: Raw, path: str) -> None:
     """Served, which takes a moment on a cluster of several servers."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         crd = raw.get(path).body
         conditions = {one["type"]: one["status"] for one in (crd.get("status") or {}).get("conditions") or ()}
@@ -272,7 +272,7 @@ def test_group_is_discovered_while_its_definition_is_there(define: Define) -> No
     found = kind.raw.get(f"/apis/{kind.group}/v1").body
     assert {one["name"]: one["kind"] for one in found["resources"]}["widgets"] == "Widget"
     kind.raw.ask("DELETE", f"{CRDS}/widgets.{kind.group}")
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while kind.raw.get(kind.path).code != 404:
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ import yaml
 
 from apiserver.conftest import KUBECTL, Cluster
 from devplane.pytest_plugin import ControlPlane
+from fakes.ports import free_port
 
 Obj = dict[str, Any]
 
@@ -24,13 +24,6 @@ CLASS = "tunebird-client-tests"
 API = "gateway.networking.k8s.io/v1"
 STANDARD = "https://gateway-api.sigs.k8s.io/reference/spec/"
 cites = pytest.mark.cites(STANDARD, "https://kubernetes.io/docs/concepts/services-networking/gateway/")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +44,7 @@ def port(devplane: ControlPlane, tmp_path_factory: pytest.TempPathFactory) -> It
         process = subprocess.Popen([found, f"--configFile={config}"], env=env, stdout=log, stderr=log)
     yield entry
     process.terminate()
-    process.wait(20)
+    process.wait(60)
     cluster.kubectl("delete", "gatewayclass", CLASS)
 
 
@@ -95,7 +88,7 @@ def route(*backends: Obj, parent: str = "g", **spec: Any) -> Obj:
 
 def condition(cluster: Cluster, type_: str, status: str, generation: int = 1) -> Obj:
     """The route's condition, once it is so."""
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while True:
         found = json.loads(cluster.kubectl("get", "httproute", "r", "-o", "json"))
         parents = (found.get("status") or {}).get("parents") or [{}]
@@ -109,8 +102,8 @@ def condition(cluster: Cluster, type_: str, status: str, generation: int = 1) ->
 
 @cites
 def test_gateway_is_accepted_and_programmed(gateway: Cluster) -> None:
-    gateway.kubectl("wait", "--for=condition=Accepted", f"gatewayclass/{CLASS}", "--timeout=20s")
-    gateway.kubectl("wait", "--for=condition=Programmed", "gateway/g", "--timeout=20s")
+    gateway.kubectl("wait", "--for=condition=Accepted", f"gatewayclass/{CLASS}", "--timeout=60s")
+    gateway.kubectl("wait", "--for=condition=Programmed", "gateway/g", "--timeout=60s")
     status = json.loads(gateway.kubectl("get", "gateway", "g", "-o", "json"))["status"]
     assert [one["name"] for one in status["listeners"]] == ["web"]
 
@@ -137,9 +130,9 @@ def test_route_to_a_service_that_is_not_there_is_told_and_healed(gateway: Cluste
 def test_gateway_counts_its_routes(gateway: Cluster) -> None:
     gateway.kubectl("apply", "-f", "-", stdin=route())
     attached = "jsonpath={.status.listeners[0].attachedRoutes}"
-    gateway.kubectl("wait", f"--for={attached}=1", "gateway/g", "--timeout=20s")
-    gateway.kubectl("delete", "httproute", "r", "--timeout=20s")
-    gateway.kubectl("wait", f"--for={attached}=0", "gateway/g", "--timeout=20s")
+    gateway.kubectl("wait", f"--for={attached}=1", "gateway/g", "--timeout=60s")
+    gateway.kubectl("delete", "httproute", "r", "--timeout=60s")
+    gateway.kubectl("wait", f"--for={attached}=0", "gateway/g", "--timeout=60s")
 
 
 @cites

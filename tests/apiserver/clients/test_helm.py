@@ -232,7 +232,7 @@ def group(helm: Helm) -> Iterator[str]:
     helm.write("crds/widgets.yaml", json.dumps(widgets.definition(name)))
     helm.write("templates/widget.yaml", json.dumps(widgets.widget(name)))
     yield name
-    helm.cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=30s")
+    helm.cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=60s")
 
 
 @docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#create-a-customresourcedefinition")

@@ -49,7 +49,7 @@ def delete(name, **_):
 
 @kopf.on.event(GROUP, "widgets")
 def event(type, name, **_):
-    told("event", type, name)
+    told("event", type or "ADDED", name)  # None where the watch begins with it
 
 
 @kopf.daemon(GROUP, "widgets")
@@ -80,7 +80,7 @@ class Operator:
         return [line.removeprefix("TOLD ") for line in self.log.splitlines() if line.startswith("TOLD ")]
 
     def until(self, holds: Callable[[], bool]) -> None:
-        end = time.monotonic() + 30
+        end = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < end, self.log
             time.sleep(0.1)
@@ -92,7 +92,7 @@ def operator(cluster: Cluster, tmp_path: Path, group: str) -> Iterator[Operator]
     yield started
     if started.process.poll() is None:
         started.process.terminate()
-        started.process.wait(20)
+        started.process.wait(60)
 
 
 @docs("concepts/extend-kubernetes/operator/")
@@ -102,7 +102,7 @@ def test_each_handler_is_called_exactly_once(cluster: Cluster, operator: Operato
     operator.until(lambda: "create one 3 auto" in operator.told and "daemon one" in operator.told)
     cluster.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 7}}')
     operator.until(lambda: "update one 7" in operator.told)
-    cluster.kubectl("delete", "wd", "one", "--timeout=20s")
+    cluster.kubectl("delete", "wd", "one", "--timeout=60s")
     operator.until(lambda: "event DELETED one" in operator.told)
     counted = {line: operator.told.count(line) for line in operator.told if not line.startswith("event MODIFIED")}
     assert counted == {
@@ -123,10 +123,10 @@ def test_an_operator_that_starts_later_finds_what_is_there(cluster: Cluster, tmp
     try:
         operator.until(lambda: "create one 3 auto" in operator.told)
         operator.until(lambda: "Made it" in cluster.kubectl("get", "events", "-o", "jsonpath={.items[*].message}"))
-        cluster.kubectl("delete", "wd", "one", "--timeout=20s")
+        cluster.kubectl("delete", "wd", "one", "--timeout=60s")
     finally:
         operator.process.terminate()
-        operator.process.wait(20)
+        operator.process.wait(60)
 
 
 RETRIES = (
@@ -193,7 +193,7 @@ def start(cluster: Cluster, tmp_path: Path, group: str) -> Iterator[Callable[[st
     def started(handlers: str) -> Operator:
         for one in running:
             one.process.terminate()
-            one.process.wait(20)
+            one.process.wait(60)
         made = Operator(cluster, tmp_path, group, handlers)
         running.append(made)
         made.until(lambda: "Initial authentication has finished" in made.log)
@@ -203,7 +203,7 @@ def start(cluster: Cluster, tmp_path: Path, group: str) -> Iterator[Callable[[st
     for one in running:
         if one.process.poll() is None:
             one.process.terminate()
-            one.process.wait(20)
+            one.process.wait(60)
 
 
 @docs("reference/using-api/api-concepts/#resource-versions", "concepts/extend-kubernetes/operator/")
@@ -249,7 +249,7 @@ def test_deletion_waits_for_the_operator(cluster: Cluster, start: Callable[[str]
     cluster.kubectl("delete", "wd", "one", "--wait=false")
     operator.until(lambda: operator.told.count("deleting one ['one', 'two']") >= 2)
     cluster.kubectl("annotate", "wd", "one", "let-go=yes")
-    cluster.kubectl("wait", "--for=delete", "wd/one", "--timeout=20s")
+    cluster.kubectl("wait", "--for=delete", "wd/one", "--timeout=60s")
     cluster.kubectl("annotate", "wd", "two", "let-go=yes")
-    cluster.kubectl("delete", "wd", "two", "--timeout=20s")
+    cluster.kubectl("delete", "wd", "two", "--timeout=60s")
     operator.until(lambda: "deleting two ['two']" in operator.told)

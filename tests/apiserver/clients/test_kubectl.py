@@ -138,24 +138,24 @@ def test_labels_annotations_patches_and_selectors(cluster: Cluster) -> None:
 @docs("reference/kubectl/generated/kubectl_wait/")
 def test_wait_sees_a_condition_that_another_client_sets(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
-    waiting = cluster.start("wait", "--for=condition=Ready", "wd/one", "--timeout=20s")
+    waiting = cluster.start("wait", "--for=condition=Ready", "wd/one", "--timeout=60s")
     status = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
     cluster.kubectl("patch", "wd", "one", "--subresource=status", "--type=merge", "-p", status)
-    out, err = waiting.communicate(timeout=25)
+    out, err = waiting.communicate(timeout=70)
     assert "condition met" in out, err
 
 
 @docs("reference/using-api/api-concepts/#receiving-resources-as-tables")
 def test_a_watch_shows_each_change_as_a_row(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
-    watching = cluster.start("get", "wd", "-w", "--request-timeout=10s")
+    watching = cluster.start("get", "wd", "-w", "--request-timeout=60s")
     assert watching.stdout is not None
     assert watching.stdout.readline().split() == ["NAME", "SIZE", "READY"]
     assert watching.stdout.readline().split() == ["one", "3"]
     cluster.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 9}}')
     assert watching.stdout.readline().split() == ["one", "9"]
     watching.terminate()
-    watching.communicate(timeout=10)
+    watching.communicate(timeout=70)
 
 
 @docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource")
@@ -179,9 +179,9 @@ def test_built_in_kinds_are_explained(cluster: Cluster) -> None:
 def test_deleting_a_definition_deletes_its_instances(cluster: Cluster) -> None:
     name = widgets.group()
     cluster.kubectl("apply", "-f", "-", stdin=widgets.definition(name))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=10s")
+    cluster.kubectl("wait", "--for=condition=Established", f"crd/widgets.{name}", "--timeout=60s")
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(name))
-    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=20s")
+    cluster.kubectl("delete", "crd", f"widgets.{name}", "--timeout=60s")
     assert name not in cluster.kubectl("api-resources", "-o", "name")
 
 
@@ -203,8 +203,8 @@ def test_owned_objects_go_with_their_owner(cluster: Cluster) -> None:
     owned = config_map("owned")
     owned["metadata"]["ownerReferences"] = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid}]
     cluster.kubectl("apply", "-f", "-", stdin=owned)
-    cluster.kubectl("delete", "cm", "owner", "--cascade=foreground", "--timeout=20s")
-    cluster.kubectl("wait", "--for=delete", "cm/owned", "--timeout=20s")
+    cluster.kubectl("delete", "cm", "owner", "--cascade=foreground", "--timeout=60s")
+    cluster.kubectl("wait", "--for=delete", "cm/owned", "--timeout=60s")
 
 
 @docs("tasks/administer-cluster/namespaces/#deleting-a-namespace")
@@ -212,7 +212,7 @@ def test_a_namespace_is_deleted_with_all_that_it_holds(cluster: Cluster) -> None
     other = f"{cluster.namespace}-x"
     cluster.kubectl("create", "namespace", other)
     cluster.kubectl("create", "configmap", "x", "-n", other)
-    cluster.kubectl("delete", "namespace", other, "--timeout=30s")
+    cluster.kubectl("delete", "namespace", other, "--timeout=60s")
     assert "NotFound" in cluster.run("get", "namespace", other).stderr
 
 

@@ -37,10 +37,10 @@ def widget(kube: Cluster) -> Iterator[str]:
     """The group of a CRD with one object, both of which this kubectl applied."""
     group = widgets.group()
     kube.kubectl("apply", "-f", "-", stdin=widgets.definition(group))
-    kube.kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", "--timeout=20s")
+    kube.kubectl("wait", "--for=condition=Established", f"crd/widgets.{group}", "--timeout=60s")
     kube.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
     yield group
-    kube.kubectl("delete", "crd", f"widgets.{group}", "--timeout=30s")
+    kube.kubectl("delete", "crd", f"widgets.{group}", "--timeout=60s")
 
 
 def config_map(**data: str) -> Obj:
@@ -91,16 +91,16 @@ def test_typed_commands_create(kube: Cluster) -> None:
 def test_wait_for_a_condition_a_value_and_a_deletion(kube: Cluster, widget: str) -> None:
     ready = json.dumps({"status": {"phase": "Up", "conditions": [{"type": "Ready", "status": "True"}]}})
     waits = [
-        kube.start("wait", f"--for={what}", "wd/one", "--timeout=20s")
+        kube.start("wait", f"--for={what}", "wd/one", "--timeout=60s")
         for what in ("condition=Ready", "jsonpath={.status.phase}=Up")
     ]
     kube.kubectl("patch", "wd", "one", "--subresource=status", "--type=merge", "-p", ready)
     for waiting in waits:
-        out, err = waiting.communicate(timeout=25)
+        out, err = waiting.communicate(timeout=70)
         assert "condition met" in out, err
-    gone = kube.start("wait", "--for=delete", "wd/one", "--timeout=20s")
-    kube.kubectl("delete", "wd", "one", "--timeout=20s")
-    gone.communicate(timeout=25)
+    gone = kube.start("wait", "--for=delete", "wd/one", "--timeout=60s")
+    kube.kubectl("delete", "wd", "one", "--timeout=60s")
+    gone.communicate(timeout=70)
     assert gone.returncode == 0
 
 
@@ -121,7 +121,7 @@ def test_get_watches_while_another_changes(kube: Cluster, widget: str) -> None:
     kube.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 5}}')
     assert watching.stdout.readline() == "5\n"
     watching.terminate()
-    watching.communicate(timeout=10)
+    watching.communicate(timeout=70)
 
 
 @docs(f"{GENERATED}kubectl_explain/")
@@ -146,7 +146,7 @@ def test_labels_annotations_and_patches(kube: Cluster) -> None:
 def test_image_is_set_and_the_rollout_followed(kube: Cluster) -> None:
     kube.kubectl("apply", "-f", "-", stdin=deployment())
     kube.kubectl("set", "image", "deployment/web", "c=none.example/x:2")
-    assert "successfully rolled out" in kube.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
+    assert "successfully rolled out" in kube.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
     assert kube.kubectl("rollout", "history", "deployment/web").count("<none>") == 2
 
 
@@ -194,8 +194,8 @@ def test_rights_and_identity_are_told(kube: Cluster) -> None:
 @docs(f"{GENERATED}kubectl_delete/", "concepts/architecture/garbage-collection/#cascading-deletion")
 def test_delete_cascades_or_leaves_orphans(kube: Cluster) -> None:
     kube.kubectl("apply", "-f", "-", stdin=deployment())
-    kube.kubectl("rollout", "status", "deployment/web", "--timeout=20s")
-    kube.kubectl("delete", "deployment", "web", "--cascade=orphan", "--timeout=20s")
+    kube.kubectl("rollout", "status", "deployment/web", "--timeout=60s")
+    kube.kubectl("delete", "deployment", "web", "--cascade=orphan", "--timeout=60s")
     (left,) = kube.kubectl("get", "replicasets", "-o", "name").split()
     assert "ownerReferences" not in json.loads(kube.kubectl("get", left, "-o", "json"))["metadata"]
-    kube.kubectl("delete", left, "--timeout=20s")
+    kube.kubectl("delete", left, "--timeout=60s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from itertools import islice
 from typing import Any
 
 import pytest
@@ -42,13 +43,10 @@ def test_a_watch_tells_what_happens(api: client.ApiClient, cluster: Cluster) -> 
     core.create_namespaced_config_map(cluster.namespace, config_map("one"))
     core.patch_namespaced_config_map("one", cluster.namespace, {"data": {"a": "1"}})
     core.delete_namespaced_config_map("one", cluster.namespace)
-    seen = [
-        event["type"]
-        for event in watch.Watch().stream(
-            core.list_namespaced_config_map, cluster.namespace, resource_version=version, timeout_seconds=2
-        )
-        if event["object"].metadata.name == "one"
-    ]
+    events = watch.Watch().stream(
+        core.list_namespaced_config_map, cluster.namespace, resource_version=version, timeout_seconds=60
+    )
+    seen = list(islice((event["type"] for event in events if event["object"].metadata.name == "one"), 3))
     assert seen == ["ADDED", "MODIFIED", "DELETED"]
 
 

@@ -23,7 +23,7 @@ CONCEPTS = "reference/using-api/api-concepts/"
 WORKLOADS = "concepts/workloads/controllers/"
 
 
-def until(found: Callable[[], Any], what: str, seconds: float = 30) -> Any:
+def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (answer := found()):
         assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
@@ -147,7 +147,7 @@ async def test_asynchronous_client_watches(aio: Any, cluster: Cluster) -> None:
     seen: list[str] = []
     async with aio_watch.Watch() as watching:
         stream = watching.stream(
-            aio.list_namespaced_config_map, cluster.namespace, resource_version=since, timeout_seconds=10
+            aio.list_namespaced_config_map, cluster.namespace, resource_version=since, timeout_seconds=60
         )
         async for event in stream:
             seen.append(event["object"].metadata.name)
@@ -353,6 +353,6 @@ def test_deleted_pod_has_its_grace(core: client.CoreV1Api, cluster: Cluster) -> 
     assert gone.metadata.deletion_grace_period_seconds == 20
     since = gone.metadata.resource_version
     events = watch.Watch().stream(
-        core.list_namespaced_pod, cluster.namespace, resource_version=since, timeout_seconds=30
+        core.list_namespaced_pod, cluster.namespace, resource_version=since, timeout_seconds=60
     )
     assert any(event["type"] == "DELETED" for event in events if event["object"].metadata.name == "p")

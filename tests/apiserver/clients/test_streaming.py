@@ -117,7 +117,7 @@ def test_cp_takes_files_there_and_back(sleeper: Cluster, tmp_path: Path) -> None
 def test_attach_hears_what_is_said_from_now_on(cluster: Cluster) -> None:
     script = "while read line; do echo heard $line; done; echo over"
     run(cluster, pod("ears", container("c", "sh", "-c", script, stdin=True, stdinOnce=True)))
-    assert cluster.kubectl("attach", "-i", "ears", stdin="one\ntwo\n", seconds=30).splitlines()[-3:] == [
+    assert cluster.kubectl("attach", "-i", "ears", stdin="one\ntwo\n").splitlines()[-3:] == [
         "heard one",
         "heard two",
         "over",
@@ -309,8 +309,8 @@ def test_executed_command_ends_with_its_container(cluster: Cluster) -> None:
     running = cluster.start("exec", "short", "--", "sh", "-c", "echo begun; exec sleep 3600")
     assert running.stdout is not None
     assert running.stdout.readline() == "begun\n"
-    cluster.kubectl("delete", "pod", "short", "--timeout=30s")
-    assert running.wait(20) == 137
+    cluster.kubectl("delete", "pod", "short", "--timeout=60s")
+    assert running.wait(60) == 137
     running.communicate()
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from fakes.operators import Cluster, Traced
+from fakes.ports import free_port
 from fakes.processes import ROOT, devplane, until
 
 GATEWAY_API = ROOT / "operator" / "tunebird" / "cli" / "addons" / "gateway-api.yaml"
@@ -47,16 +48,14 @@ def passed(operator: Traced, name: str) -> int:
     return [key for _, key in operator.passes()].count(f"ml/{name}")
 
 
-def test_new_object_gets_a_pass_within_a_second_and_a_changed_one_another(cluster: Cluster) -> None:
-    with cluster.operator() as operator:
+def test_new_object_gets_a_pass_at_once_and_a_changed_one_another(cluster: Cluster) -> None:
+    with cluster.operator(TUNEBIRD_RESYNC="1h") as operator:
         until(lambda: operator.said("Taking progress reports"), "the operator leads")
-        began = time.monotonic()
         cluster.apply(job("quick"))
         until(lambda: passed(operator, "quick") > 0, "the first pass")
-        assert operator.passes()[0][0] - began < 1.0 + _kubectl_seconds(cluster)
         before = passed(operator, "quick")
         cluster.kubectl("annotate", "ftj", "quick", "-n", "ml", "tunebird.dev/retry=1")
-        until(lambda: passed(operator, "quick") > before, "the pass after the change", seconds=10)
+        until(lambda: passed(operator, "quick") > before, "the pass after the change")
         finish(cluster, "quick")
 
 
@@ -87,7 +86,7 @@ def test_deleted_object_is_gone_at_once(cluster: Cluster) -> None:
     with cluster.operator() as operator:
         cluster.apply(job("short"))
         until(lambda: passed(operator, "short") > 0, "the first pass")
-        cluster.kubectl("delete", "ftj", "short", "-n", "ml", "--timeout=10s")
+        cluster.kubectl("delete", "ftj", "short", "-n", "ml", "--timeout=60s")
 
 
 def test_two_operators_never_act_at_once_and_the_second_takes_over_when_the_first_ends(cluster: Cluster) -> None:
@@ -100,9 +99,9 @@ def test_two_operators_never_act_at_once_and_the_second_takes_over_when_the_firs
             until(lambda: passed(first, "shared") > 1, "the first still acts")
             assert second.passes() == []
             first.process.terminate()
-            assert first.process.wait(20) == 0
+            assert first.process.wait(60) == 0
             assert first.said(RELEASED)
-            until(lambda: passed(second, "shared") > 0, "the second operator's pass", seconds=15)
+            until(lambda: passed(second, "shared") > 0, "the second operator's pass")
             assert first.passes()[-1][0] < second.passes()[0][0]
 
 
@@ -117,7 +116,8 @@ def test_killed_operator_goes_on_where_it_was_when_it_is_started_again(cluster: 
         first.process.kill()
         first.process.wait()
     with cluster.operator(**env) as again:
-        until(lambda: passed(again, name) > 0, "the pass after the kill", seconds=10 if pod_uid else 50)
+        until(lambda: passed(again, name) > 0, "the pass after the kill")
+        assert again.said("Waiting for the Lease") is not bool(pod_uid)
         assert first.passes()[-1][0] < again.passes()[0][0]
 
 
@@ -126,7 +126,7 @@ def test_operator_whose_lease_was_taken_stops_acting_and_ends(cluster: Cluster) 
         until(lambda: operator.said(ACQUIRED), "the Lease")
         patch = '{"spec": {"holderIdentity": "somebody"}}'
         cluster.kubectl("patch", "lease", "tunebird-operator", "-n", "tunebird-system", "--type=merge", "-p", patch)
-        assert operator.process.wait(20) == 1
+        assert operator.process.wait(60) == 1
         assert operator.said("held by somebody")
     cluster.kubectl("delete", "lease", "tunebird-operator", "-n", "tunebird-system")
 
@@ -154,10 +154,10 @@ def test_kind_that_is_installed_later_is_watched_from_then_on(cluster: Cluster) 
 
 
 def test_operator_outlasts_a_short_absence_of_the_api_server(tmp_path: Path) -> None:
+    port = free_port()
     with ExitStack() as first:
-        cluster = Cluster(tmp_path, first.enter_context(devplane(tmp_path)))
+        cluster = Cluster(tmp_path, first.enter_context(devplane(tmp_path, port)))
         cluster.prepare()
-        port = int(cluster.kubectl("config", "view", "-o", "jsonpath={.clusters[0].cluster.server}").rsplit(":", 1)[1])
         with cluster.operator() as operator:
             cluster.apply(job("before"))
             until(lambda: passed(operator, "before") > 0, "the first pass")
@@ -177,10 +177,3 @@ def route(name: str, owner_uid: str) -> dict[str, Any]:
         "metadata": {"name": name, "namespace": "ml", "labels": labels},
         "spec": {"hostnames": ["support.example.com"]},
     }
-
-
-def _kubectl_seconds(cluster: Cluster) -> float:
-    """How long kubectl takes here by itself: it is no part of the operator's latency."""
-    began = time.monotonic()
-    cluster.kubectl("get", "ns", "ml")
-    return time.monotonic() - began

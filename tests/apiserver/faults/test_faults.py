@@ -102,10 +102,10 @@ def test_share_of_the_requests_is_spread_evenly(cluster: Cluster, faults: Remote
 def test_kubectl_wait_goes_on_after_its_watch_was_cut(cluster: Cluster, faults: RemoteFaults) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=config_map(a="1"))
     faults.set({"fault": "cut-watch", "times": 2, "seconds": 0.1, "namespaces": [cluster.namespace]})
-    waiting = cluster.start("wait", "--for=jsonpath={.data.a}=2", "configmap/one", "--timeout=25s")
+    waiting = cluster.start("wait", "--for=jsonpath={.data.a}=2", "configmap/one", "--timeout=60s")
     until(lambda: faults.struck() == [2], "two watches were cut")
     cluster.kubectl("apply", "-f", "-", stdin=config_map(a="2"))
-    said, complaint = waiting.communicate(timeout=30)
+    said, complaint = waiting.communicate(timeout=70)
     assert (said, waiting.returncode) == ("configmap/one condition met\n", 0), complaint
 
 
@@ -122,8 +122,8 @@ def test_silent_watch_stays_open_and_tells_nothing(cluster: Cluster, faults: Rem
     assert deaf.poll() is None
     for process in (deaf, hearing):
         process.terminate()
-    assert deaf.communicate(timeout=10)[0] == "configmap/one\n"
-    hearing.communicate(timeout=10)
+    assert deaf.communicate(timeout=70)[0] == "configmap/one\n"
+    hearing.communicate(timeout=70)
 
 
 def test_kopf_calls_each_handler_once_on_a_bad_day(
@@ -146,12 +146,12 @@ def test_kopf_calls_each_handler_once_on_a_bad_day(
         faults.clear()
         cluster.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 7}}')
         operator.until(lambda: "update one 7" in operator.told)
-        cluster.kubectl("delete", "wd", "one", "--timeout=25s")
+        cluster.kubectl("delete", "wd", "one", "--timeout=60s")
         for line in ("create one 3 auto", "update one 7", "delete one", "daemon-end one"):
             assert operator.told.count(line) == 1, operator.log
     finally:
         operator.process.terminate()
-        operator.process.wait(20)
+        operator.process.wait(60)
 
 
 def test_killed_container_starts_again(cluster: Cluster, faults: RemoteFaults) -> None:
@@ -160,7 +160,7 @@ def test_killed_container_starts_again(cluster: Cluster, faults: RemoteFaults) -
     cluster.kubectl(
         "apply", "-f", "-", stdin={"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
     )
-    cluster.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=20s")
+    cluster.kubectl("wait", "--for=condition=Ready", "pod/p", "--timeout=60s")
     faults.kill(cluster.namespace, "p", "c")
     status = "{.status.containerStatuses[0].restartCount} {.status.containerStatuses[0].lastState.terminated.exitCode}"
     until(lambda: cluster.kubectl("get", "pod", "p", "-o", f"jsonpath={status}") == "1 137", "it started again")
@@ -258,7 +258,7 @@ def test_full_disk_refuses_what_needs_room_in_the_words_of_etcd(cluster: Cluster
     assert refused.stderr.strip().endswith("etcdserver: mvcc: database space exceeded")
     assert "database space exceeded" in cluster.run("patch", "cm", "one", "-p", '{"data": {"a": "2"}}').stderr
     assert cluster.kubectl("get", "cm", "one", "-o", "jsonpath={.data.a}") == "1"
-    cluster.kubectl("delete", "cm", "one", "--timeout=20s")
+    cluster.kubectl("delete", "cm", "one", "--timeout=60s")
     faults.clear()
     cluster.kubectl("create", "configmap", "two")
 
@@ -273,11 +273,11 @@ def test_kopf_goes_on_after_the_disk_was_full(
         faults.set({"fault": "full-disk", "verbs": ["patch"], "resources": [resource], "times": 3})
         cluster.kubectl("create", "-f", "-", stdin=widgets.widget(group))
         operator.until(lambda: "create one 3 auto" in operator.told and faults.struck() == [3])
-        cluster.kubectl("delete", "wd", "one", "--timeout=25s")
+        cluster.kubectl("delete", "wd", "one", "--timeout=60s")
         assert operator.told.count("delete one") == 1
     finally:
         operator.process.terminate()
-        operator.process.wait(20)
+        operator.process.wait(60)
 
 
 @pytest.fixture
@@ -286,14 +286,14 @@ def small_claim(cluster: Cluster, devplane: ControlPlane) -> Iterator[str]:
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Ki"}}}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "small"}, "spec": spec}
     cluster.kubectl("apply", "-f", "-", stdin=claim)
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/small", "--timeout=20s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/small", "--timeout=60s")
     volume = cluster.kubectl("get", "pvc", "small", "-o", "jsonpath={.spec.volumeName}")
     place = cluster.kubectl("get", "pv", volume, "-o", "jsonpath={.spec.hostPath.path}")
     mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", place]
     if shutil.which("mount") is None or subprocess.run(mount, capture_output=True, check=False).returncode:
         pytest.skip("no right to mount a file system")
     yield "small"
-    cluster.kubectl("delete", "pod", "p", "--timeout=20s")
+    cluster.kubectl("delete", "pod", "p", "--timeout=60s")
     subprocess.run(["umount", place], check=True)
 
 
@@ -305,5 +305,5 @@ def test_pod_meets_a_full_volume(cluster: Cluster, faults: RemoteFaults, small_c
     spec = {"restartPolicy": "Never", "containers": [container], "volumes": volumes}
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}, "spec": spec}
     cluster.kubectl("apply", "-f", "-", stdin=pod)
-    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/p", "--timeout=30s")
+    cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Failed", "pod/p", "--timeout=60s")
     assert "No space left on device" in cluster.kubectl("logs", "p")

@@ -41,7 +41,7 @@ def test_nodes_and_images(devplane, devplane_namespace):
     container = {"name": "c", "image": "greeter:1", "args": ["hello"]}
     pod = {"metadata": {"name": "p"}, "spec": {"containers": [container], "restartPolicy": "Never"}}
     core.create_namespaced_pod(devplane_namespace, pod)
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while core.read_namespaced_pod("p", devplane_namespace).status.phase != "Succeeded":
         assert time.monotonic() < deadline
         time.sleep(0.05)
@@ -82,7 +82,8 @@ def foreign(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytes
 
 def run(foreign: pytest.Pytester, test: str, *options: str | Path) -> pytest.RunResult:
     foreign.makepyfile(test_theirs=IMPORTS + test)
-    return foreign.runpytest_subprocess("-p", "no:cacheprovider", *options, timeout=120)
+    others = [word for plugin in ("cacheprovider", "schemathesis", "xdist") for word in ("-p", f"no:{plugin}")]
+    return foreign.runpytest_subprocess(*others, *options, timeout=120)
 
 
 def test_it_is_announced_to_pytest() -> None:

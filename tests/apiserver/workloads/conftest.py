@@ -13,7 +13,7 @@ import pytest
 from devplane.app import Devplane, Options
 
 Obj = dict[str, Any]
-PATIENCE = 20.0
+PATIENCE = 60.0  # how long a test waits for what must come; it costs time only where it does not
 
 
 class World:

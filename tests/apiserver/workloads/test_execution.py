@@ -6,12 +6,10 @@ import asyncio
 from pathlib import Path
 
 import pytest
-from tests.apiserver.workloads.conftest import World, pod
+from tests.apiserver.workloads.conftest import PATIENCE, World, pod
 
 from devplane.kubelet.execution import Conversation, Wanted
 from devplane.kubelet.process import StartError
-
-SECONDS = 20
 
 
 async def place(world: World) -> None:
@@ -31,7 +29,7 @@ async def execute(world: World, *argv: str, tty: bool = False) -> Conversation:
 async def test_what_a_process_said_is_there_after_its_end(world: World, tty: bool) -> None:
     await place(world)
     talk = await execute(world, "sh", "-c", "echo last words; exit 3", tty=tty)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert await talk.wait() == 3
         await asyncio.sleep(0.1)  # the end of a terminal is seen, too, before anything is read
         assert talk.stdout is not None
@@ -42,7 +40,7 @@ async def test_what_a_process_said_is_there_after_its_end(world: World, tty: boo
 async def test_process_on_a_terminal_hears_when_its_client_hangs_up(world: World) -> None:
     await place(world)
     talk = await execute(world, "sh", "-c", "echo up; sleep 3600", tty=True)
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert talk.stdout is not None
         await talk.stdout.readline()
         talk.close()
@@ -54,7 +52,7 @@ async def test_process_without_a_terminal_reads_the_end_of_its_input(world: Worl
     talk = await execute(world, "sh", "-c", "cat > /dev/null; exit 8")
     await talk.write(b"something")
     talk.close()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert await talk.wait() == 8
 
 
@@ -63,7 +61,7 @@ async def test_all_processes_end_with_the_container(world: World) -> None:
     talk = await execute(world, "sleep", "3600")
     assert world.devplane.kubelet is not None
     assert world.devplane.kubelet.kill("default", "p", "c")
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         assert await talk.wait() == 137
     talk.close()
 
@@ -82,7 +80,7 @@ async def test_what_a_process_does_not_read_waits_with_its_sender(world: World, 
     await asyncio.sleep(0.2)
     assert not sending.done()
     go.touch()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         await sending
         talk.end_input()
         assert talk.stdout is not None

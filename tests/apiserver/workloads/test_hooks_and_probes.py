@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.apiserver.workloads.conftest import Obj, World, pod
+from tests.apiserver.workloads.conftest import PATIENCE, Obj, World, pod
 
 GRPC_SERVER = Path(__file__).parents[2] / "fakes" / "grpc_health.py"
 VOLUME = {"volumes": [{"name": "v", "emptyDir": {}}]}
@@ -178,7 +178,7 @@ async def test_log_of_the_start_before_is_kept(world: World) -> None:
     await world.until(
         lambda: status(world, "twice").get("restartCount") == 1 and "running" in status(world, "twice")["state"]
     )
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await world.log("twice") != "start 1\n":  # noqa: ASYNC110 - nothing tells of a line in a log
             await asyncio.sleep(0.02)
     assert await world.log("twice", previous=True) == "start 0\n"

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.apiserver.workloads.conftest import Obj, World, job, pod, started
+from tests.apiserver.workloads.conftest import PATIENCE, Obj, World, job, pod, started
 
 
 def config_map(world: World, name: str, *owners: Obj, blocking: bool = True, **metadata: Any) -> Obj:
@@ -190,7 +190,7 @@ async def test_processes_end_with_a_control_plane_that_is_killed(tmp_path: Path)
     finally:
         with contextlib.suppress(ProcessLookupError):
             served.kill()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while any(alive(pid) for pid in pids):  # noqa: ASYNC110 - nothing tells of the end of another's child
             await asyncio.sleep(0.02)
 

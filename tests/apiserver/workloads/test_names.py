@@ -7,9 +7,10 @@ import sys
 from typing import Any
 
 import pytest
-from tests.apiserver.workloads.conftest import Obj, World, job, pod
+from tests.apiserver.workloads.conftest import PATIENCE, Obj, World, job, pod
 
 from devplane.kubelet.network import refusal
+from fakes.ports import free_port
 
 pytestmark = pytest.mark.skipif(bool(refusal()), reason=f"no private mounts here: {refusal()}")
 
@@ -19,7 +20,7 @@ SERVE = (
     "    def do_GET(self):\n"
     "        self.send_response(200); self.end_headers(); self.wfile.write(os.environ['HOSTNAME'].encode())\n"
     "    def log_message(self, *_): pass\n"
-    "http.server.HTTPServer((os.environ['BIND'], 8000), Answer).serve_forever()\n"
+    "http.server.HTTPServer((os.environ['BIND'], int(os.environ['PORT'])), Answer).serve_forever()\n"
 )
 RANKS = """
 import os, socket, time
@@ -44,12 +45,13 @@ def service(name: str, selector: Obj, **spec: Any) -> Obj:
     return {"metadata": {"name": name}, "spec": {"selector": selector, **spec}}
 
 
-def server(name: str, bind: str = "$(POD_IP)", **spec: Any) -> Obj:
+def server(name: str, bind: str = "$(POD_IP)", port: int = 8000, **spec: Any) -> Obj:
     environment = [
         {"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}},
         {"name": "BIND", "value": bind},
+        {"name": "PORT", "value": str(port)},
     ]
-    probe = {"httpGet": {"path": "/", "port": 8000}, "periodSeconds": 1}
+    probe = {"httpGet": {"path": "/", "port": port}, "periodSeconds": 1}
     container = {"env": environment, "readinessProbe": probe, "image": "python:3"}
     return pod(name, sys.executable, "-c", SERVE, container=container, **spec)
 
@@ -92,9 +94,7 @@ async def test_curl_reaches_a_service_by_each_of_its_names(world: World, name: s
     world.client.create("services", "default", service("web", {"app": "server"}, ports=ports))
     world.client.create("pods", "default", server("server"))
     await is_ready(world, "server")
-    said = await output(
-        world, "client", f"for try in 1 2 3 4 5 6 7 8 9; do curl -s http://{name}:8080/ && exit; sleep 0.2; done"
-    )
+    said = await output(world, "client", f"until curl -s http://{name}:8080/; do sleep 0.05; done")
     assert said == ["server"]
 
 
@@ -116,10 +116,8 @@ async def test_headless_service_resolves_to_each_of_its_ready_pods(world: World)
     world.client.create("pods", "default", {**pod("late", "sleep", "60"), "metadata": {"name": "late"}})
     await is_ready(world, "a", "b")
     addresses = {world.client.get("pods", "default", name)["status"]["podIP"] for name in ("a", "b")}  # type: ignore[index]
-    script = (
-        f"{sys.executable} -c 'import socket, time; time.sleep(0.2);"
-        'print(*sorted({one[4][0] for one in socket.getaddrinfo("db", 1)}), socket.gethostbyname("b.db.default.svc"))\''
-    )
+    script = "until [ $(getent ahostsv4 db | cut -d' ' -f1 | sort -u | wc -l) = 2 ]; do sleep 0.05; done; "
+    script += "getent ahostsv4 db | cut -d' ' -f1 | sort -u; getent hosts b.db.default.svc | cut -d' ' -f1"
     *every, second = await output(world, "client", script)
     assert set(every) == addresses
     assert second == world.client.get("pods", "default", "b")["status"]["podIP"]  # type: ignore[index]
@@ -137,16 +135,17 @@ async def test_short_name_is_the_own_namespaces(world: World) -> None:
     world.client.create("namespaces", "", {"metadata": {"name": "other"}})
     await world.until(lambda: world.client.get("serviceaccounts", "other", "default"))
     made = world.client.create("services", "other", service("web", {}, ports=[{"port": 80}]))
-    script = "sleep 0.2; getent hosts web || echo absent; getent hosts web.other | cut -d' ' -f1"
-    assert await output(world, "here", script) == ["absent", made["spec"]["clusterIP"]]
-    assert made["spec"]["clusterIP"] in await output(world, "there", script, ns="other")
+    script = "until getent hosts web.other; do sleep 0.05; done | cut -d' ' -f1; getent hosts web || echo absent"
+    assert await output(world, "here", script) == [made["spec"]["clusterIP"], "absent"]
+    assert "absent" not in await output(world, "there", script, ns="other")
 
 
 async def test_pod_that_listens_on_all_addresses_keeps_the_port_of_its_service(world: World) -> None:
-    made = world.client.create("services", "default", service("web", {"app": "wide"}, ports=[{"port": 8000}]))
-    world.client.create("pods", "default", server("wide", bind="", restartPolicy="Always"))
+    port = free_port()  # on all addresses: those of other tests' pods are among them
+    made = world.client.create("services", "default", service("web", {"app": "wide"}, ports=[{"port": port}]))
+    world.client.create("pods", "default", server("wide", bind="", port=port, restartPolicy="Always"))
     await is_ready(world, "wide")
-    assert await answer(made["spec"]["clusterIP"], 8000) == "wide"
+    assert await answer(made["spec"]["clusterIP"], port) == "wide"
     statuses = world.client.get("pods", "default", "wide")["status"]["containerStatuses"]  # type: ignore[index]
     assert statuses[0]["restartCount"] == 0
 
@@ -163,12 +162,12 @@ async def test_connections_are_spread_over_ready_pods_and_refused_without_any(wo
         body["metadata"]["labels"] = {"tier": "web"}
         world.client.create("pods", "default", body)
     await is_ready(world, "a", "b")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while {await answer(front, 80) for _ in range(4)} != {"a", "b"}:  # noqa: ASYNC110 - which pod answers has no watch
             await asyncio.sleep(0.02)
     for name in ("a", "b"):
         world.client.delete("pods", "default", name, grace_seconds=0)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while await answer(front, 80):  # noqa: ASYNC110 - a closing port has no watch
             await asyncio.sleep(0.02)
 

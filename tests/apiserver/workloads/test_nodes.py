@@ -90,7 +90,7 @@ async def test_drained_node_is_empty_and_takes_nothing_until_it_is_uncordoned(tw
     two.client.create("poddisruptionbudgets.policy", "default", {"metadata": {"name": "web"}, "spec": budget})
     await two.until(lambda: {one["spec"].get("nodeName") for one in two.pods(labels="app=web")} == {"n1", "n2"})
     await two.until(lambda: allowed(two) == 1)
-    said = await kubectl(two, "drain", "n1", "--timeout=30s")
+    said = await kubectl(two, "drain", "n1", "--timeout=60s")
     assert "node/n1 drained" in said
     assert taints(two, "n1") == [("node.kubernetes.io/unschedulable", "NoSchedule")]
     await two.until(lambda: [one["spec"].get("nodeName") for one in two.pods(labels="app=web")] == ["n2", "n2"])

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.apiserver.workloads.conftest import Obj, World, pod
+from tests.apiserver.workloads.conftest import PATIENCE, Obj, World, pod
 
 from devplane.errors import ApiError
 
@@ -168,12 +168,13 @@ async def test_init_containers_come_first_and_a_sidecar_goes_last(world: World) 
         {
             **image,
             "name": "side",
-            "command": ["sh", "-c", "trap 'echo 3 >> /v/order; exit 0' TERM; echo up; sleep 60 & wait"],
+            "command": ["sh", "-c", "trap 'echo 3 >> /v/order; exit 0' TERM; touch /v/up; sleep 60 & wait"],
             "restartPolicy": "Always",
         },
     ]
     mounts = {"volumeMounts": [{"name": "v", "mountPath": "/v"}]}
-    main = {"name": "c", **image, "command": ["sh", "-c", "cat /v/order; echo 2 >> /v/order"], **mounts}
+    script = "until [ -e /v/up ]; do sleep 0.02; done; cat /v/order; echo 2 >> /v/order"
+    main = {"name": "c", **image, "command": ["sh", "-c", script], **mounts}
     spec = {
         "containers": [main],
         "initContainers": [{**one, **mounts} for one in inits],
@@ -209,7 +210,8 @@ async def test_image_that_is_not_in_the_table_is_backed_off(world: World) -> Non
 
 
 async def test_failed_liveness_probe_restarts_the_container(world: World) -> None:
-    probe = {"exec": {"command": ["sh", "-c", "echo sick; exit 1"]}, "periodSeconds": 1, "failureThreshold": 1}
+    probe = {"exec": {"command": ["sh", "-c", "echo sick; exit 1"]}, "failureThreshold": 1}
+    probe |= {"periodSeconds": 1, "timeoutSeconds": 30}
     script = "trap 'exit 0' TERM; sleep 60 & wait"
     create(world, pod("ill", "sh", "-c", script, container={"livenessProbe": probe}, restartPolicy="Always"))
     await world.until(lambda: status(world, "ill").get("restartCount", 0) >= 1)
@@ -218,7 +220,7 @@ async def test_failed_liveness_probe_restarts_the_container(world: World) -> Non
 
 
 async def test_refused_readiness_probe_says_why(world: World) -> None:
-    probe = {"httpGet": {"port": 9, "path": "/x"}, "periodSeconds": 1}
+    probe = {"httpGet": {"port": 9, "path": "/x"}, "periodSeconds": 1, "timeoutSeconds": 30}
     create(world, pod("unready", "sh", "-c", "sleep 60", container={"readinessProbe": probe}))
     await world.until(lambda: world.messages("Unhealthy"))
     ip = world.client.get("pods", "default", "unready")["status"]["podIP"]
@@ -265,7 +267,7 @@ async def test_graceful_end_gets_sigterm_and_its_time(world: World) -> None:
 
 async def wait_for_log(world: World, name: str, text: str) -> None:
     assert world.devplane.kubelet is not None
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         async for chunk in world.devplane.kubelet.logs("default", name, follow=True):
             if text.encode() in chunk:
                 return

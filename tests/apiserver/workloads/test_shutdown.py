@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.apiserver.workloads.conftest import Obj, World, job, pod, started
+from tests.apiserver.workloads.conftest import PATIENCE, Obj, World, job, pod, started
 
 SAVES = "trap 'echo saving; sleep 0.3; echo saved; exit 85' TERM; echo ready; while :; do sleep 0.05; done"
 STUBBORN = "trap 'echo heard' TERM; echo ready; while :; do sleep 0.05; done"
@@ -29,7 +29,7 @@ async def running(data_dir: Path, **options: Any) -> AsyncIterator[World]:
 async def says(world: World, name: str, word: str) -> None:
     await world.until(lambda: world.client.get("pods", "default", name)["status"].get("containerStatuses"))  # type: ignore[index]
     await world.until(lambda: "running" in container(world, name)["state"])
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while word not in await world.log(name):  # noqa: ASYNC110 - a log has no watch
             await asyncio.sleep(0.02)
 
@@ -90,7 +90,7 @@ async def test_all_pods_together_have_the_time_that_was_given(tmp_path: Path) ->
             await says(first, name, "ready")
         before = time.monotonic()
         await first.devplane.stop()
-        assert 0.5 <= time.monotonic() - before < 5
+        assert 0.5 <= time.monotonic() - before < 30
 
     async with running(tmp_path / "d") as second:
         assert [container(second, name)["state"]["terminated"]["exitCode"] for name in ("one", "two")] == [137, 137]
@@ -99,13 +99,13 @@ async def test_all_pods_together_have_the_time_that_was_given(tmp_path: Path) ->
 
 async def test_deaf_process_is_not_waited_for(tmp_path: Path) -> None:
     world = await started(tmp_path / "d")
-    world.client.create("pods", "default", pod("deaf", "sleep", "600", terminationGracePeriodSeconds=20))
-    async with asyncio.timeout(10):
+    world.client.create("pods", "default", pod("deaf", "sleep", "600", terminationGracePeriodSeconds=100))
+    async with asyncio.timeout(PATIENCE):
         while world.client.get("pods", "default", "deaf")["status"]["phase"] != "Running":  # type: ignore[index]  # noqa: ASYNC110
             await asyncio.sleep(0.02)
     before = time.monotonic()
     await world.devplane.stop()
-    assert time.monotonic() - before < 5
+    assert time.monotonic() - before < 50
 
 
 async def test_job_hears_of_the_end_at_the_next_start(tmp_path: Path) -> None:

@@ -187,7 +187,7 @@ class LyingCluster(RuleBasedStateMachine):
 
 
 def test_invariants_hold_in_random_histories():
-    quick = settings(max_examples=25, stateful_step_count=40, deadline=None)
+    quick = settings(max_examples=10, stateful_step_count=40, deadline=None)
     run_state_machine_as_test(LyingCluster, settings=quick)
 
 

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import shutil
-import socket
 import time
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
 
+from fakes.ports import free_port
 from tunebird.metrics.prometheus import PrometheusProvider, with_selector
 from tunebird.metrics.provider import Counts, Lack, Measure, Missing, Preset, PrometheusSource, Query, Value
 
@@ -134,7 +134,7 @@ async def test_a_real_prometheus_answers_presets_counters_and_values(tmp_path):
         job = {"job_name": "x", "static_configs": [{"targets": [f"127.0.0.1:{exporter}"], "labels": labels}]}
         config = {"global": {"scrape_interval": "1s"}, "scrape_configs": [job]}
         (tmp_path / "prometheus.yml").write_text(json.dumps(config))
-        port = _free_port()
+        port = free_port()
         process = await asyncio.create_subprocess_exec(
             "prometheus", f"--config.file={tmp_path}/prometheus.yml", f"--storage.tsdb.path={tmp_path}/data",
             f"--web.listen-address=127.0.0.1:{port}", "--log.level=error",
@@ -153,16 +153,10 @@ async def test_a_real_prometheus_answers_presets_counters_and_values(tmp_path):
 
 
 async def _when_scraped(port):
-    """Ask until the first scrape is stored (at most 30 seconds)."""
-    end = time.monotonic() + 30
+    """Ask until the first scrape is stored (at most a minute)."""
+    end = time.monotonic() + 60
     while True:
         found = await readings(port, ERRORS, Measure("ttft", Preset.TTFT, 0.5), CUSTOM, QUEUE)
         if (isinstance(found["errors"], Counts) and isinstance(found["custom"], Counts)) or time.monotonic() > end:
             return found
         await asyncio.sleep(0.2)
-
-
-def _free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

@@ -18,7 +18,7 @@ from devplane.access.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, MASTERS
 from devplane.access.tokens import Tokens
 from devplane.context import Context, ImageTable
 from devplane.faults.endpoint import FaultEndpoint
-from devplane.kubelet.loopback import service_network
+from devplane.kubelet.loopback import Block
 from devplane.machinery.client import Client
 from devplane.machinery.custom_resources import Definitions
 from devplane.machinery.targets import Write
@@ -94,7 +94,8 @@ class Devplane:
         options.data_dir.mkdir(parents=True, exist_ok=True)
         self.credentials: Credentials = credentials(options.data_dir)
         self.store = Store(options.data_dir / "state.sqlite")
-        network = service_network(options.data_dir) if options.has_nodes else SERVICE_NETWORK
+        self._block = Block(options.data_dir)
+        network = self._block.services if options.has_nodes else SERVICE_NETWORK
         self.api = Api(self.store, Registry(builtin_resources()), service_network=network)
         Definitions(self.api)
         self.client = Client(self.api)
@@ -172,6 +173,7 @@ class Devplane:
             gpus=self._options.gpus,
             nodes=node_names(self._options.nodes),
             cgroup=self._options.cgroup,
+            pod_network=self._block.pods,
         )
 
     async def stop(self) -> None:
@@ -185,6 +187,7 @@ class Devplane:
             await self._runner.cleanup()
         await self._server.webhooks.close()
         self.store.close()
+        self._block.release()
 
 
 def _memory_mebibytes() -> int:

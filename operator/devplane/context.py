@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +80,7 @@ class Context:
     server_url: str
     ca_pem: str
     tokens: Tokens
+    pod_network: IPv4Network
     nodes: tuple[str, ...] = ("devplane",)
     cpu: str = "4"
     memory: str = "8Gi"

@@ -60,7 +60,7 @@ class Kubelet:
     async def start(self) -> None:
         known = self._client.list("pods")
         taken = {one["status"].get("podIP", "") for one in known if one.get("status")}
-        self._addresses = Addresses(self._context.data_dir, taken - {""})
+        self._addresses = Addresses(self._context.pod_network, taken - {""})
         self._session = aiohttp.ClientSession()
         self._network.start()
         self._node = Node(

@@ -1,18 +1,16 @@
-"""Each pod's own loopback address, from the pod network of the data directory."""
+"""Each pod's own loopback address."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from pathlib import Path
-
-from devplane.kubelet.loopback import pod_network
+from ipaddress import IPv4Network
 
 
 class Addresses:
     """Hands out addresses in turn; one is used again only when all others were."""
 
-    def __init__(self, data_dir: Path, taken: Iterable[str] = ()) -> None:
-        self._network = pod_network(data_dir)
+    def __init__(self, network: IPv4Network, taken: Iterable[str] = ()) -> None:
+        self._network = network
         self._taken = set(taken)
         self._next = 2
 

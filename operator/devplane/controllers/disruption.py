@@ -70,7 +70,7 @@ class DisruptionController:
         budget = self._client.get(BUDGETS, *key)
         if budget is None or is_deleting(budget):
             return
-        pods = [pod for pod in self._client.list("pods", key[0]) if covers(budget, pod) and not is_terminal(pod)]
+        pods = self._client.list("pods", key[0], where=lambda pod: covers(budget, pod) and not is_terminal(pod))
         status = counted(budget, pods, self._expected(budget, pods))
         held = budget.get("status") or {}
         if status.items() <= held.items() and condition(budget, "DisruptionAllowed") is not None:

@@ -115,7 +115,7 @@ class EndpointSliceController:
             return
         if service["spec"].get("type") == "ExternalName":
             return
-        pods = [pod for pod in self._client.list("pods", key[0]) if selects(service, pod)]
+        pods = self._client.list("pods", key[0], where=lambda pod: selects(service, pod))
         held = self._client.list(SLICES, key[0], labels=f"{SERVICE}={key[1]},{MANAGED_BY}={COMPONENT}")
         self._replace(service, held, slices(service, pods))
 

@@ -55,17 +55,19 @@ class JobController:
         return decided.again
 
     def _pods(self, job: Obj) -> list[Obj]:
-        found = self._client.list("pods", namespace_of(job))
-        return [pod for pod in found if is_controlled_by(pod, uid_of(job))]
+        return self._client.list("pods", namespace_of(job), where=lambda pod: is_controlled_by(pod, uid_of(job)))
 
     def _release_orphans(self, key: Key, job: Obj | None) -> None:
         """Pods of a Job that is gone don't wait for it."""
-        for pod in self._client.list("pods", key[0]):
+
+        def is_orphan(pod: Obj) -> bool:
             owner = controller_of(pod)
             if owner is None or owner["kind"] != "Job" or owner["name"] != key[1] or FINALIZER not in finalizers(pod):
-                continue
-            if job is None or uid_of(job) != owner["uid"]:
-                self._release(pod)
+                return False
+            return job is None or uid_of(job) != owner["uid"]
+
+        for pod in self._client.list("pods", key[0], where=is_orphan):
+            self._release(pod)
 
     def _carry_out(self, job: Obj, decided: Plan) -> None:
         for pod in decided.removed:

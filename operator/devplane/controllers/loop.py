@@ -66,7 +66,10 @@ class Queue:
 
 
 class Controller:
-    """Feeds `sync` with the keys that `concerned` names for each change of `resources`."""
+    """Feeds `sync` with the keys that `concerned` names for each change of `resources`.
+
+    `concerned` is shown the stored objects themselves and must not change them.
+    """
 
     def __init__(
         self,
@@ -90,7 +93,7 @@ class Controller:
             group.create_task(self._work(), name=f"{self.name} work")
 
     async def _watch(self) -> None:
-        async for resource, type_, obj in self._client.watch(*self._resources):
+        async for resource, type_, obj in self._client.glance(*self._resources):
             for key in self._concerned(resource, type_, obj):
                 self._queue.add(key)
 

@@ -50,6 +50,8 @@ class Scheduler:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._waiting: dict[Key, None] = {}
+        self._rooms: list[Room] | None = None
 
     def controller(self) -> Controller:
         watched = ("pods", "persistentvolumeclaims", "nodes")
@@ -57,12 +59,20 @@ class Scheduler:
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
         """A new pod concerns itself; room or a claim that comes concerns every pod that waits."""
-        if resource == "pods" and type_ != "DELETED" and not is_terminal(obj):
-            return () if obj["spec"].get("nodeName") else (own_key(obj),)
-        return [own_key(pod) for pod in self._waiting()]
+        is_over = resource == "pods" and (type_ == "DELETED" or is_terminal(obj))
+        if resource == "pods" and not obj["spec"].get("nodeName"):
+            return self._wait(own_key(obj), is_over=is_over)
+        self._rooms = None
+        if resource == "pods":
+            self._waiting.pop(own_key(obj), None)
+        return () if resource == "pods" and not is_over else list(self._waiting)
 
-    def _waiting(self) -> list[Obj]:
-        return [pod for pod in self._client.list("pods") if not pod["spec"].get("nodeName")]
+    def _wait(self, key: Key, *, is_over: bool) -> Iterable[Key]:
+        if is_over:
+            self._waiting.pop(key, None)
+            return ()
+        self._waiting[key] = None
+        return (key,)
 
     def sync(self, key: Key) -> None:
         pod = self._client.get("pods", *key)
@@ -76,7 +86,7 @@ class Scheduler:
             self._place(pod)
 
     def _place(self, pod: Obj) -> None:
-        nodes = self._rooms()
+        nodes = self._nodes()
         why = refusal(pod, nodes, self._claims(pod))
         if not why and (node := best(pod, nodes)) is not None:
             self._bind(pod, node.name)
@@ -85,6 +95,7 @@ class Scheduler:
 
     def _bind(self, pod: Obj, node: str) -> None:
         bound = self._client.patch("pods", namespace_of(pod), name_of(pod), {"spec": {"nodeName": node}})
+        self._rooms = None
         self._write(bound, {"status": "True"})
         message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
         self._client.event(pod, "Normal", "Scheduled", message, COMPONENT)
@@ -110,8 +121,11 @@ class Scheduler:
         names = [one["persistentVolumeClaim"]["claimName"] for one in volumes if "persistentVolumeClaim" in one]
         return {name: self._client.get("persistentvolumeclaims", namespace_of(pod), name) for name in names}
 
-    def _rooms(self) -> list[Room]:
-        of_node: dict[str, list[Obj]] = {}
-        for pod in self._client.list("pods"):
-            of_node.setdefault(pod["spec"].get("nodeName") or "", []).append(pod)
-        return [room(node, of_node.get(name_of(node), ())) for node in self._client.list("nodes")]
+    def _nodes(self) -> list[Room]:
+        """Computed anew after a node, or a pod on one, has changed."""
+        if self._rooms is None:
+            of_node: dict[str, list[Obj]] = {}
+            for pod in self._client.list("pods", where=lambda pod: bool(pod["spec"].get("nodeName"))):
+                of_node.setdefault(pod["spec"]["nodeName"], []).append(pod)
+            self._rooms = [room(node, of_node.get(name_of(node), ())) for node in self._client.list("nodes")]
+        return self._rooms

@@ -45,7 +45,10 @@ class VolumeController:
                 self._reclaim(obj)
             return [own_key(obj)]
         if resource == CLASSES:
-            return [own_key(claim) for claim in self._client.list(CLAIMS) if not claim["spec"].get("volumeName")]
+            return [
+                own_key(claim)
+                for claim in self._client.list(CLAIMS, where=lambda one: not one["spec"].get("volumeName"))
+            ]
         if type_ == "DELETED" or is_terminal(obj):
             return [(namespace_of(obj), name) for name in claims_of(obj)]
         return []
@@ -126,8 +129,11 @@ class VolumeController:
 
     def _let_go(self, claim: Obj) -> None:
         """A claim that a pod uses stays until the pod has ended."""
-        pods = self._client.list("pods", namespace_of(claim))
-        if any(name_of(claim) in claims_of(pod) and not is_terminal(pod) for pod in pods):
+
+        def uses(pod: Obj) -> bool:
+            return name_of(claim) in claims_of(pod) and not is_terminal(pod)
+
+        if self._client.list("pods", namespace_of(claim), where=uses):
             return
         rest = [one for one in finalizers(claim) if one != PROTECTION]
         if rest != finalizers(claim):

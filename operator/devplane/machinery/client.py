@@ -66,9 +66,18 @@ class Client:
         found = self._api.find(self._target(resource, ns, name))
         return None if found is None else copied(found)
 
-    def list(self, resource: str, ns: str | None = None, *, labels: str = "", fields: str = "") -> list[Obj]:
-        chosen = selector(resource, labels, fields)
-        return [copied(obj) for obj in self._api.list(self._resource(resource), ns, chosen)]
+    def list(
+        self,
+        resource: str,
+        ns: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        where: Callable[[Obj], bool] | None = None,
+    ) -> list[Obj]:
+        """`where` is shown the stored objects themselves, and must not change them: what it refuses is not copied."""
+        found = self._api.list(self._resource(resource), ns, selector(resource, labels, fields))
+        return [copied(obj) for obj in found if where is None or where(obj)]
 
     def create(self, resource: str, ns: str, obj: Obj) -> Obj:
         found = self._resource(resource)
@@ -132,16 +141,21 @@ class Client:
 
         The watch begins when the first item is asked for.
         """
+        async for resource, type_, obj in self.glance(*resources):
+            yield resource, type_, copied(obj)
+
+    async def glance(self, *resources: str) -> AsyncIterator[tuple[str, str, Obj]]:
+        """As `watch`, with the stored objects themselves: for who only reads, and at once."""
         changes: asyncio.Queue[Change] = asyncio.Queue()
         stops = [self._api.store.subscribe(resource, changes.put_nowait) for resource in resources]
         try:
             names = self.resources() if "*" in resources else list(resources)
             existing = [(name, obj) for name in names for obj in self._api.store.items(name)]
             for resource, obj in existing:
-                yield resource, "ADDED", copied(obj)
+                yield resource, "ADDED", obj
             while True:
                 change = await changes.get()
-                yield change.resource, change.type, copied(change.object)
+                yield change.resource, change.type, change.object
         finally:
             for stop in stops:
                 stop()

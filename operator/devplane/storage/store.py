@@ -15,6 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from devplane.errors import ApiError
+from devplane.storage.sharing import Sharing
 
 Obj = dict[str, Any]
 ChangeType = Literal["ADDED", "MODIFIED", "DELETED"]
@@ -51,13 +52,17 @@ class Change:
 
 
 Listener = Callable[[Change], None]
+Held = dict[str, dict[str, Obj]]
+"""The objects of a resource by namespace and name."""
+_NOTHING: Any = {}
 
 
 class Store:
     """`path` None keeps everything in memory only."""
 
     def __init__(self, path: Path | None = None, *, ring_size: int = RING_SIZE) -> None:
-        self._objects: dict[str, dict[tuple[str, str], Obj]] = {}
+        self._objects: dict[str, Held] = {}
+        self._sharing = Sharing()
         self._ring: deque[Change] = deque(maxlen=ring_size)
         self._listeners: dict[str, set[Listener]] = {}
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
@@ -69,7 +74,8 @@ class Store:
         newest: int = self._database.execute("SELECT value FROM revision").fetchone()[0]
         for resource, namespace, name, body in self._database.execute("SELECT * FROM objects"):
             obj = orjson.loads(body)
-            self._objects.setdefault(resource, {})[namespace, name] = obj
+            self._sharing.settle(obj, None)
+            self._objects.setdefault(resource, {}).setdefault(namespace, {})[name] = obj
             newest = max(newest, int(obj["metadata"]["resourceVersion"]))
         return newest
 
@@ -77,38 +83,42 @@ class Store:
         self._database.close()
 
     def get(self, resource: str, namespace: str, name: str) -> Obj | None:
-        return self._objects.get(resource, {}).get((namespace, name))
+        found: Obj | None = self._objects.get(resource, _NOTHING).get(namespace, _NOTHING).get(name)
+        return found
 
     def items(self, resource: str, namespace: str | None = None) -> list[Obj]:
         """Sorted by namespace and name; of every namespace where it is None."""
-        held = self._objects.get(resource, {})
-        return [held[key] for key in sorted(held) if namespace is None or key[0] == namespace]
+        held = self._objects.get(resource, _NOTHING)
+        spaces = sorted(held) if namespace is None else [namespace]
+        return [space[name] for one in spaces if (space := held.get(one)) for name in sorted(space)]
 
     def count(self, resource: str) -> int:
-        return len(self._objects.get(resource, {}))
+        return sum(map(len, self._objects.get(resource, _NOTHING).values()))
 
     def put(self, resource: str, obj: Obj) -> Obj:
         """Store `obj` (the caller gives it away) with the next resourceVersion."""
         metadata = obj["metadata"]
         namespace, name = metadata.get("namespace", ""), metadata["name"]
-        held = self._objects.setdefault(resource, {})
-        previous = held.get((namespace, name))
+        held = self._objects.setdefault(resource, {}).setdefault(namespace, {})
+        previous = held.get(name)
         self.revision += 1
         metadata["resourceVersion"] = str(self.revision)
         body = orjson.dumps(obj)
         self._write("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", resource, namespace, name, body)
-        held[namespace, name] = obj
+        self._sharing.settle(obj, previous)
+        held[name] = obj
         self._publish(Change(self.revision, "MODIFIED" if previous else "ADDED", resource, obj, previous))
         return obj
 
     def remove(self, resource: str, namespace: str, name: str, last: Obj | None = None) -> Obj:
         """Take an object out; its last state (or `last`) is published with the resourceVersion of the deletion."""
-        previous = self._objects[resource][namespace, name]
+        held = self._objects[resource]
+        previous = held[namespace][name]
         last = last or previous
         self.revision += 1
         self._write("UPDATE revision SET value=?", self.revision)
         self._write("DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", resource, namespace, name)
-        del self._objects[resource][namespace, name]
+        _drop(held, namespace, name)
         gone = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.revision)}}
         self._publish(Change(self.revision, "DELETED", resource, gone, previous))
         return gone
@@ -126,7 +136,7 @@ class Store:
         past = Store(ring_size=0)
         past.revision = max(revision, self.oldest)
         past.oldest = self.oldest
-        held = dict(self._objects.get(resource, {}))
+        held = {namespace: dict(space) for namespace, space in self._objects.get(resource, _NOTHING).items()}
         for change in reversed(self._ring):
             if change.revision <= past.revision:
                 break
@@ -156,10 +166,16 @@ class Store:
         return lambda: listeners.discard(listener)
 
 
-def _undo(held: dict[tuple[str, str], Obj], change: Change) -> None:
+def _undo(held: Held, change: Change) -> None:
     metadata = change.object["metadata"]
-    key = metadata.get("namespace", ""), metadata["name"]
+    namespace, name = metadata.get("namespace", ""), metadata["name"]
     if change.previous is None:
-        held.pop(key, None)
+        _drop(held, namespace, name)
     else:
-        held[key] = change.previous
+        held.setdefault(namespace, {})[name] = change.previous
+
+
+def _drop(held: Held, namespace: str, name: str) -> None:
+    del held[namespace][name]
+    if not held[namespace]:
+        del held[namespace]

@@ -158,7 +158,7 @@ class Kubelet:
         elif held is not None:
             held.updated(pod)
             if held.finished:
-                held.confirm()
+                held.record.confirm()
         elif not is_terminal(pod):
             self._adopt(pod)
         elif is_deleting(pod):

@@ -12,13 +12,14 @@ import aiohttp
 
 from devplane.kubelet import environment, execution, images, probes
 from devplane.kubelet.cgroups import Group, Groups
-from devplane.kubelet.container import ImageError, termination_log
 from devplane.kubelet.environment import PodFacts, Sources
 from devplane.kubelet.hosts import HostsFiles
 from devplane.kubelet.kubeconfig import kubeconfig
+from devplane.kubelet.last_words import termination_log
 from devplane.kubelet.logs import log_file
 from devplane.kubelet.names import hostname
 from devplane.kubelet.paths import Rewriter, archive_names
+from devplane.kubelet.place import ImageError
 from devplane.kubelet.process import Command, ContainerProcess
 from devplane.kubelet.volumes import Volumes
 from devplane.objects import Obj, quantity, uid_of

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
-from collections.abc import Callable, Collection, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import timedelta
 from typing import Any
 
 from devplane.access.tokens import Bound, InvalidTokenError
-from devplane.errors import ApiError
 from devplane.kubelet import environment, execution, probes
 from devplane.kubelet.backoff import Backoff
 from devplane.kubelet.container import Container
@@ -18,14 +17,14 @@ from devplane.kubelet.environment import PodFacts
 from devplane.kubelet.execution import Conversation, Wanted
 from devplane.kubelet.launch import Launch, Node
 from devplane.kubelet.process import Command, ContainerProcess, StartError
+from devplane.kubelet.record import SHUTDOWN, Record
 from devplane.kubelet.recovery import earlier
 from devplane.kubelet.sources import Objects
-from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated, pod_status
+from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated
 from devplane.kubelet.volumes import VolumeError, Volumes
-from devplane.objects import Obj, is_deleting, is_terminal, moment, name_of, namespace_of, now, stamp, uid_of
+from devplane.kubelet.waiting import all_of, first_of
+from devplane.objects import Obj, is_deleting, moment, name_of, namespace_of, now, uid_of
 
-SHUTDOWN = ("Terminated", "Pod was terminated in response to imminent node shutdown.")
-DISRUPTED = {"type": "DisruptionTarget", "status": "True", "reason": "TerminationByKubelet", "message": SHUTDOWN[1]}
 DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the specified deadline")
 
 
@@ -38,6 +37,7 @@ class Pod:
         self.finished = False
         self._pod = pod
         self._node = node
+        self.record = Record(node.client, pod)
         self.node_name: str = pod["spec"].get("nodeName", "")
         self.ip = ip
         self._sandbox = False
@@ -50,7 +50,7 @@ class Pod:
         self.ended = asyncio.Event()
         self._shutdown_at: float | None = None
         objects = Objects(node.client, self.namespace)
-        self._volumes = Volumes(self._facts(), self.directory / "volumes", objects, objects.claim, self._mint)
+        self._volumes = Volumes(self._facts(), self.directory / "volumes", objects, objects.claim, self._token)
         self._launch = Launch(node, self.directory, self._volumes, objects, self._facts)
         self._inits = [self._container(spec, is_init=True) for spec in pod["spec"].get("initContainers") or ()]
         self._mains = [self._container(spec, is_init=False) for spec in pod["spec"]["containers"]]
@@ -89,25 +89,13 @@ class Pod:
         if is_deleting(self._pod):
             self._doomed.set()
         try:
-            await self._unless(self._live(), self._doomed.wait(), self._past_deadline())
+            await first_of(self._live(), self._doomed.wait(), self._past_deadline())
             if self._shutdown_at is None or is_deleting(self._pod):
                 await self._end()
             else:
                 await self._leave()
         finally:
             self.ended.set()
-
-    async def _unless(self, *ways: Coroutine[Any, Any, Any]) -> None:
-        """Until the first of `ways` is over; an error of it is raised."""
-        tasks = [asyncio.create_task(way) for way in ways]
-        try:
-            done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-        for task in done:
-            task.result()
 
     async def _past_deadline(self) -> None:
         seconds = self._pod["spec"].get("activeDeadlineSeconds")
@@ -138,7 +126,7 @@ class Pod:
                 self._volumes.set_up()
                 return
             except VolumeError as error:
-                self._post("Warning", "FailedMount", str(error))
+                self.record.post(self._pod, "Warning", "FailedMount", str(error))
                 await self.news(backoff.step(now()))
 
     async def _renew_tokens(self) -> None:
@@ -153,7 +141,7 @@ class Pod:
                 self._start(container)
                 await self._until(lambda container=container: container.view.started)  # type: ignore[misc]
             elif not (isinstance(container.view.state, Terminated) and container.view.state.exit_code == 0):
-                await _finished([self._start(container)])
+                await all_of([self._start(container)])
                 if not (isinstance(container.view.state, Terminated) and container.view.state.exit_code == 0):
                     return False
         return True
@@ -170,12 +158,12 @@ class Pod:
             if not self._ended(container):
                 started.append(self._start(container))
                 await self._until(lambda container=container: container.is_past_start)  # type: ignore[misc]
-        await _finished(started)
+        await all_of(started)
 
     def _ended(self, container: Container) -> bool:
         """Ended in an earlier life of this process, and not to be started again."""
         state = container.view.state
-        return isinstance(state, Terminated) and not self._restarts(container.view)(state.exit_code)
+        return isinstance(state, Terminated) and not restarts(self._pod, container.view)(state.exit_code)
 
     def _start(self, container: Container) -> asyncio.Task[None]:
         task = asyncio.create_task(container.run(), name=f"{self.namespace}/{self.name}/{container.view.name}")
@@ -198,17 +186,8 @@ class Pod:
             return
         if any(not isinstance(one.view.state, Terminated) or one.view.state.exit_code for one in self._mains):
             self._failure = SHUTDOWN
-            self._mark_disrupted()
+            self.record.mark_disrupted()
         self._conclude()
-
-    def _mark_disrupted(self) -> None:
-        """As kubelets do, so that a Job's podFailurePolicy may ignore this end."""
-        current = self._current()
-        if current is not None:
-            conditions = current["status"].setdefault("conditions", [])
-            conditions.append({**DISRUPTED, "lastProbeTime": None, "lastTransitionTime": stamp(now())})
-            with contextlib.suppress(ApiError):
-                self._node.client.update_status("pods", self.namespace, current)
 
     async def _end(self) -> None:
         """Stop what runs; show the end; let go of an object that waits for that."""
@@ -229,7 +208,7 @@ class Pod:
         self.changed()
         self._volumes.tear_down()
         self._launch.quit()
-        self.confirm()
+        self.record.confirm()
 
     def _time_to_end(self) -> float:
         if self.gone.is_set():
@@ -290,20 +269,13 @@ class Pod:
         one = next(one for one in (*self._inits, *self._mains) if one.view.name == container)
         return one.view.restarts == attempt and isinstance(one.view.state, Running)
 
-    def confirm(self) -> None:
-        """All of it has ended: a deletion that waits for this is done."""
-        current = self._current()
-        if current is not None and is_deleting(current):
-            with contextlib.suppress(ApiError):
-                self._node.client.delete("pods", self.namespace, self.name, uid=self.uid, grace_seconds=0)
-
     def discard(self) -> None:
         """The object is gone, and with it logs and everything else of the pod."""
         self._volumes.tear_down()
         self._launch.quit()
         shutil.rmtree(self.directory, ignore_errors=True)
 
-    # What its containers ask of it (container.Place).
+    # What its containers ask of it (place.Place).
 
     @property
     def grace(self) -> float:
@@ -312,19 +284,13 @@ class Pod:
 
     def changed(self) -> None:
         """Write the status that is true now."""
-        current = self._current()
         news, self._news = self._news, asyncio.Event()
         news.set()
-        if current is None or is_terminal(current):
-            return
-        status = pod_status(current, self._view(), now())
-        self._pod = {**current, "status": status}
-        with contextlib.suppress(ApiError):
-            self._node.client.update_status("pods", self.namespace, self._pod)
+        self._pod = self.record.write(self._view()) or self._pod
 
     def event(self, container: Obj, type_: str, reason: str, message: str) -> None:
         kind = "initContainers" if any(container is one.spec for one in self._inits) else "containers"
-        self._post(type_, reason, message, f"spec.{kind}{{{container['name']}}}")
+        self.record.post(self._pod, type_, reason, message, f"spec.{kind}{{{container['name']}}}")
 
     def pull(self, container: Obj) -> None:
         self._launch.pull(container, self.event)
@@ -341,15 +307,6 @@ class Pod:
                 await self._news.wait()
 
     # Parts.
-
-    def _current(self) -> Obj | None:
-        found = self._node.client.get("pods", self.namespace, self.name)
-        return found if found is not None and uid_of(found) == self.uid else None
-
-    def _post(self, type_: str, reason: str, message: str, field_path: str = "") -> None:
-        about = {**self._pod, "fieldPath": field_path, "host": self.node_name}
-        with contextlib.suppress(ApiError):
-            self._node.client.event(about, type_, reason, message, "kubelet")
 
     def _facts(self) -> PodFacts:
         return PodFacts(self._pod, self.ip, self._node.host_ip, self.node_name, self._node.allocatable)
@@ -369,28 +326,21 @@ class Pod:
     def _container(self, spec: Obj, *, is_init: bool) -> Container:
         waiting = INITIALIZING if self._pod["spec"].get("initContainers") else CREATING
         view = earlier(self._pod, ContainerView(spec, waiting, is_init=is_init))
-        return Container(view, self, self._restarts(view))
+        return Container(view, self, restarts(self._pod, view))
 
-    def _restarts(self, view: ContainerView) -> Callable[[int], bool]:
-        policy = "Always" if view.is_sidecar else self._pod["spec"].get("restartPolicy", "Always")
-        if view.is_init and not view.is_sidecar and policy == "Always":
-            policy = "OnFailure"
-        return lambda code: policy == "Always" or (policy == "OnFailure" and code != 0)
-
-    def _mint(self, audience: str, seconds: int) -> str:
+    def _token(self, audience: str, seconds: int) -> str:
+        """Of the pod's service account, bound to the pod."""
         account = self._pod["spec"].get("serviceAccountName") or "default"
-        bound = Bound(self.name, self.uid)
+        tokens, bound = self._node.context.tokens, Bound(self.name, self.uid)
         try:
-            audiences = [audience] if audience else []
-            return self._node.context.tokens.mint(self.namespace, account, audiences, seconds, bound)
+            return tokens.mint(self.namespace, account, [audience] if audience else [], seconds, bound)
         except InvalidTokenError as error:
             raise environment.ConfigError(f"failed to fetch token: {error}") from error
 
 
-async def _finished(tasks: Collection[asyncio.Task[None]]) -> None:
-    """All of `tasks`, which go on when this wait is cancelled; their errors are raised here."""
-    if tasks:
-        await asyncio.wait(tasks)
-    for task in tasks:
-        if not task.cancelled():
-            task.result()
+def restarts(pod: Obj, view: ContainerView) -> Callable[[int], bool]:
+    """Whether a container starts again, by its exit code."""
+    policy = "Always" if view.is_sidecar else pod["spec"].get("restartPolicy", "Always")
+    if view.is_init and not view.is_sidecar and policy == "Always":
+        policy = "OnFailure"
+    return lambda code: policy == "Always" or (policy == "OnFailure" and code != 0)

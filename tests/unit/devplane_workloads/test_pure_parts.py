@@ -11,7 +11,7 @@ import pytest
 
 from devplane.controllers.endpointslice import slices
 from devplane.controllers.loop import Queue
-from devplane.kubelet.container import Backoff
+from devplane.kubelet.backoff import Backoff
 from devplane.kubelet.environment import expanded
 from devplane.kubelet.paths import Rewriter
 from devplane.kubelet.status import ContainerView, PodView, Running, Terminated, Waiting, duration, reached_phase

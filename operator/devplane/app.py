@@ -159,7 +159,8 @@ class Devplane:
         self._tasks = controllers.start(self.client, context, self._server.webhooks)
         self.kubelet = Kubelet(self.client, context)
         await self.kubelet.start()
-        self._server.kubelet = self._faults.kubelet = self.kubelet
+        self._faults.kubelet = self.kubelet
+        self._server.connect(self.kubelet)
 
     def context(self) -> Context:
         return Context(

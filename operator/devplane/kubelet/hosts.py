@@ -33,25 +33,29 @@ class HostsFiles:
         self._machine = machine
         self._files: dict[str, _File] = {}
         self._known: tuple[names.Service, ...] = ()
+        self._outside: names.Outside = {}
 
     def add(self, pod: Obj, address: str, path: Path) -> Path:
         """The file of a pod, there when this returns."""
         head = (*LOCAL, names.own_line(pod, address), *names.alias_lines(pod))
         file = self._files[pod["metadata"]["uid"]] = _File(path, namespace_of(pod), head)
         path.unlink(missing_ok=True)
-        self._write(file, "\n".join(names.lines(self._known, file.namespace)))
+        self._write(file, self._services(file.namespace))
         return path
 
     def remove(self, uid: str) -> None:
         self._files.pop(uid, None)
 
-    def follow(self, known: Iterable[names.Service]) -> None:
-        self._known = tuple(known)
+    def follow(self, known: Iterable[names.Service], outside: names.Outside) -> None:
+        self._known, self._outside = tuple(known), dict(outside)
         texts: dict[str, str] = {}
         for file in self._files.values():
             if file.namespace not in texts:
-                texts[file.namespace] = "\n".join(names.lines(self._known, file.namespace))
+                texts[file.namespace] = self._services(file.namespace)
             self._write(file, texts[file.namespace])
+
+    def _services(self, namespace: str) -> str:
+        return "\n".join(names.lines(self._known, namespace, self._outside))
 
     def _write(self, file: _File, services: str) -> None:
         own = self._machine.read_text(errors="replace") if self._machine.exists() else ""

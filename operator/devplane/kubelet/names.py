@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from devplane.objects import Obj, name_of, namespace_of
@@ -13,6 +14,8 @@ SERVICE_LABEL = "kubernetes.io/service-name"
 
 Target = tuple[str, int]
 """(address, port) of a pod that is ready."""
+Outside = Mapping[str, tuple[str, ...]]
+"""Addresses of names that are not the cluster's, as this machine resolves them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,29 +28,32 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """`address` is empty for a headless Service; `ports` maps each TCP port to the targets behind it."""
+    """`address` is empty for a headless Service; `ports` maps each TCP port to the targets behind it.
+
+    An ExternalName has neither, but another name: `alias`, which is meant in full.
+    """
 
     namespace: str
     name: str
     address: str
     endpoints: tuple[Endpoint, ...]
     ports: tuple[tuple[int, tuple[Target, ...]], ...]
+    alias: str = ""
 
 
 def services(objects: Iterable[Obj], slices: Iterable[Obj]) -> tuple[Service, ...]:
-    """What is there to resolve, from Services and EndpointSlices. An ExternalName has no address and is left out."""
+    """What is there to resolve, from Services and EndpointSlices."""
     of_service: dict[tuple[str, str], list[Obj]] = {}
     for one in slices:
         name = (one["metadata"].get("labels") or {}).get(SERVICE_LABEL, "")
         of_service.setdefault((namespace_of(one), name), []).append(one)
-    return tuple(
-        _service(one, of_service.get((namespace_of(one), name_of(one)), ()))
-        for one in objects
-        if one["spec"].get("type") != "ExternalName"
-    )
+    return tuple(_service(one, of_service.get((namespace_of(one), name_of(one)), ())) for one in objects)
 
 
 def _service(service: Mapping[str, Any], slices: Sequence[Obj]) -> Service:
+    if service["spec"].get("type") == "ExternalName":
+        alias = (service["spec"].get("externalName") or "").rstrip(".").lower()
+        return Service(namespace_of(service), name_of(service), "", (), (), alias)
     address = service["spec"].get("clusterIP") or ""
     ready = [endpoint for one in slices for endpoint in _ready(one)]
     endpoints = tuple(Endpoint(address, one.get("hostname", "")) for one in ready for address in one["addresses"])
@@ -95,21 +101,66 @@ def alias_lines(pod: Mapping[str, Any]) -> list[str]:
     return [f"{one['ip']}\t{' '.join(one.get('hostnames') or ())}" for one in aliases]
 
 
-def lines(known: Iterable[Service], namespace: str) -> list[str]:
-    """A line for each address; the first name is the full one, then the shorter ones that work in `namespace`."""
+def lines(known: Iterable[Service], namespace: str, outside: Outside = MappingProxyType({})) -> list[str]:
+    """A line for each address; the first name is the full one, then the shorter ones that work in `namespace`.
+
+    An ExternalName has the addresses of what it stands for: of another Service, or as `outside` has them.
+    """
+    services = tuple(known)
+    inside, ends = _addresses(services), _ends(services)
     found = []
-    for service in known:
-        if service.address:
-            found.append(_line(service.address, service.name, service.namespace, namespace))
-            continue
-        for endpoint in service.endpoints:
-            found.append(_line(endpoint.address, service.name, service.namespace, namespace))
-            if endpoint.hostname:
-                name = f"{endpoint.hostname}.{service.name}"
-                found.append(_line(endpoint.address, name, service.namespace, namespace))
+    for service in services:
+        end = ends.get(_full(service.name, service.namespace), "")
+        aliased = [(address, service.name) for address in inside.get(end) or outside.get(end, ())]
+        named = [*aliased, *_named(service)]
+        found += [_line(address, name, service.namespace, namespace) for address, name in named]
     return found
 
 
+def outer_names(known: Iterable[Service]) -> frozenset[str]:
+    """What ExternalNames stand for beyond the cluster's own domain."""
+    return frozenset(end for end in _ends(known).values() if end and not end.endswith(f".{DOMAIN}"))
+
+
+def _named(service: Service) -> Iterator[tuple[str, str]]:
+    """Each address with a name, below the Service's namespace."""
+    if service.address:
+        yield service.address, service.name
+        return
+    for endpoint in service.endpoints:
+        yield endpoint.address, service.name
+        if endpoint.hostname:
+            yield endpoint.address, f"{endpoint.hostname}.{service.name}"
+
+
+def _addresses(services: Iterable[Service]) -> dict[str, tuple[str, ...]]:
+    """The addresses of the cluster's own names, in full."""
+    found: dict[str, tuple[str, ...]] = {}
+    for service in services:
+        for address, name in _named(service):
+            full = _full(name, service.namespace)
+            found[full] = (*found.get(full, ()), address)
+    return found
+
+
+def _ends(services: Iterable[Service]) -> dict[str, str]:
+    """Where the chain of each ExternalName leads; a circle leads nowhere."""
+    aliases = {_full(one.name, one.namespace): one.alias for one in services if one.alias}
+    return {name: _end(name, aliases) for name in aliases}
+
+
+def _end(name: str, aliases: Mapping[str, str]) -> str:
+    seen = set()
+    while name in aliases and name not in seen:
+        seen.add(name)
+        name = aliases[name]
+    return "" if name in seen else name
+
+
+def _full(name: str, namespace: str) -> str:
+    return f"{name}.{namespace}.svc.{DOMAIN}"
+
+
 def _line(address: str, name: str, owner: str, namespace: str) -> str:
-    names = [f"{name}.{owner}.svc.{DOMAIN}", f"{name}.{owner}.svc", f"{name}.{owner}"]
+    names = [_full(name, owner), f"{name}.{owner}.svc", f"{name}.{owner}"]
     return f"{address}\t{' '.join([*names, name] if owner == namespace else names)}"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from devplane.kubelet import names
 from devplane.kubelet.hosts import HostsFiles
+from devplane.kubelet.lookups import Lookups
 from devplane.kubelet.process import SHIM
 from devplane.kubelet.proxy import Proxy
 
@@ -43,6 +44,7 @@ class Network:
         self._client = client
         self._proxy = Proxy()
         self._changed = asyncio.Event()
+        self._lookups = Lookups(self._changed.set)
         self._tasks: list[asyncio.Task[None]] = []
         self.hosts: HostsFiles | None = None
 
@@ -59,6 +61,7 @@ class Network:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._lookups.stop()
         await self._proxy.stop()
 
     async def _watch(self) -> None:
@@ -77,4 +80,5 @@ class Network:
         known = names.services(self._client.list("services"), self._client.list(SLICES))
         self._proxy.follow(known)
         if self.hosts is not None:
-            self.hosts.follow(known)
+            self._lookups.follow(names.outer_names(known))
+            self.hosts.follow(known, self._lookups.known)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devplane.access.rbac import Authorizer
-from devplane.admission import matching
+from devplane.admission import audit, matching
 from devplane.admission.attributes import Attributes
 from devplane.admission.authority import authority
 from devplane.admission.conditions import ConditionError, Scope, all_hold, evaluated, variables
@@ -64,10 +64,11 @@ class Bound:
 
 @dataclass(frozen=True, slots=True)
 class No:
-    """What a policy has against an operation."""
+    """What a policy has against an operation. `always_denies`, whatever its binding says, for audit annotations."""
 
     message: str
     reason: str
+    always_denies: bool = False
 
 
 class Policies:
@@ -143,6 +144,9 @@ class Policies:
             scope = scope.extended(spec.get("variables") or ())
             for validation in spec.get("validations") or ():
                 yield from _objection(validation, scope, fails_closed=bound.fails_closed)
+            annotations = spec.get("auditAnnotations") or []
+            for error in audit.errors(annotations, scope, fails_closed=bound.fails_closed):
+                yield No(error, "", always_denies=True)
 
     def _parameters(self, bound: Bound, attributes: Attributes) -> Sequence[Obj | None]:
         """Each object that the policy is to be evaluated with; None where it takes none."""
@@ -192,9 +196,9 @@ def _act(bound: Bound, no: No, attributes: Attributes, warnings: list[str]) -> N
     names = f"ValidatingAdmissionPolicy '{bound.policy['metadata']['name']}'"
     names += f" with binding '{bound.binding['metadata']['name']}'"
     actions = bound.binding["spec"].get("validationActions") or ()
-    if "Warn" in actions:
+    if "Warn" in actions and not no.always_denies:
         warnings.append(f"Validation failed for {names}: {no.message}")
-    if "Deny" in actions:
+    if "Deny" in actions or no.always_denies:
         message = f"{names} denied request: {no.message}"
         refusal = ApiError.forbidden(attributes.resource.name, attributes.name, message)
         refusal.reason = no.reason or "Invalid"

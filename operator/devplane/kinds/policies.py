@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from devplane.errors import Cause
-from devplane.kinds import rules, webhooks
+from devplane.kinds import metadata, rules, webhooks
 from devplane.schemas.types import Obj
 
+_MOST_ANNOTATIONS = 20
 _ACTIONS = ("Audit", "Deny", "Warn")
 _REASONS = ("Forbidden", "Invalid", "RequestEntityTooLarge", "Unauthorized")
 _NOT_BOTH = "must not contain both Deny and Warn (repeating the same validation failure information in the API response and headers serves no purpose)"  # noqa: E501
@@ -53,7 +54,27 @@ def validate(new: Obj, _: Obj | None) -> list[Cause]:
         found += _match(spec["matchConstraints"], "spec.matchConstraints", needs_rules=True)
     found += webhooks.condition_causes(spec.get("matchConditions") or (), "spec.matchConditions")
     found += webhooks.condition_causes(spec.get("variables") or (), "spec.variables")
-    return found + [cause for at, one in enumerate(spec.get("validations") or ()) for cause in _validation(one, at)]
+    found += [cause for at, one in enumerate(spec.get("validations") or ()) for cause in _validation(one, at)]
+    return [*found, *_annotations(spec.get("auditAnnotations") or (), new["metadata"].get("name", ""))]
+
+
+def _annotations(declared: Sequence[Obj], policy: str) -> Iterator[Cause]:
+    """The key of an annotation is `policy`/key, so both together are one qualified name."""
+    path = "spec.auditAnnotations"
+    if len(declared) > _MOST_ANNOTATIONS:
+        yield Cause.invalid(path, list(declared), f"must not have more than {_MOST_ANNOTATIONS} auditAnnotations")
+    keys: set[str] = set()
+    for at, one in enumerate(declared):
+        key, expression, where = one.get("key", ""), one.get("valueExpression") or "", f"{path}[{at}]"
+        whole = f"{policy}/{key}"
+        yield from (Cause.invalid(f"{where}.key", whole, problem) for problem in metadata.qualified_name(whole))
+        if not expression.strip():
+            yield Cause.required(f"{where}.valueExpression", "valueExpression is not specified")
+        else:
+            yield from webhooks.expression_causes(expression, f"{where}.valueExpression")
+        if key in keys:
+            yield Cause.duplicate(f"{where}.key", key)
+        keys.add(key)
 
 
 def _validation(validation: Obj, at: int) -> Iterator[Cause]:

@@ -17,6 +17,7 @@ GROUP = "/apis/admissionregistration.k8s.io/v1"
 POLICIES, BINDINGS = f"{GROUP}/validatingadmissionpolicies", f"{GROUP}/validatingadmissionpolicybindings"
 MAPS = "/api/v1/namespaces/default/configmaps"
 RULE = {"operations": ["CREATE", "UPDATE"], "apiGroups": [""], "apiVersions": ["v1"], "resources": ["configmaps"]}
+STRINGS = "Return type must be either string or null."
 DENIED = "ValidatingAdmissionPolicy 'small' with binding 'small' denied request: "
 
 
@@ -175,6 +176,10 @@ async def test_expressions_may_ask_what_the_user_may_do(server: Replay) -> None:
         ({"validations": []}, "validations or auditAnnotations must be non-empty"),
         ({"matchConstraints": {}}, "spec.matchConstraints.resourceRules: Required value"),
         ({"validations": [{"expression": "true", "reason": "Nope"}]}, 'reason: Unsupported value: "Nope"'),
+        ({"auditAnnotations": [{"key": "a b", "valueExpression": "''"}]}, 'key: Invalid value: "small/a b"'),
+        ({"auditAnnotations": [{"key": "a", "valueExpression": ""}]}, "valueExpression is not specified"),
+        ({"auditAnnotations": [{"key": "a", "valueExpression": "("}]}, "valueExpression: Invalid value"),
+        ({"auditAnnotations": [{"key": "a", "valueExpression": "''"}] * 2}, '[1].key: Duplicate value: "a"'),
     ],
 )  # fmt: skip
 async def test_a_policy_that_makes_no_sense_is_refused(server: Replay, spec: Obj, says: str) -> None:
@@ -193,3 +198,24 @@ async def test_a_binding_says_what_it_does_and_a_policy_that_it_was_compiled(ser
     both = {"policyName": "small", "validationActions": ["Deny", "Warn"]}
     answer = await server.send("POST", BINDINGS, {"metadata": {"name": "b"}, "spec": both})
     assert "must not contain both Deny and Warn" in answer.body["message"]
+
+
+# https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/#audit-annotations
+@pytest.mark.parametrize(
+    ("expression", "failure", "says"),
+    [
+        ("object.data.a", "Fail", ""),
+        ("null", "Fail", ""),
+        ("object.data.none", "Fail", "expression 'object.data.none' resulted in error: no such key: none"),
+        ("object.data.none", "Ignore", ""),
+        ("object.data", "Ignore", f"valueExpression 'object.data' resulted in unsupported return type: map. {STRINGS}"),
+    ],
+)  # fmt: skip
+async def test_audit_annotation_without_a_value_refuses_even_where_the_binding_only_audits(
+    server: Replay, expression: str, failure: str, says: str
+) -> None:
+    annotations = [{"key": "a", "valueExpression": expression}]
+    await install(server, policy(failurePolicy=failure, auditAnnotations=annotations), validationActions=["Audit"])
+    answer = await create(server, a="1")
+    assert answer.status == (422 if says else 201)
+    assert not says or answer.body["message"] == f'configmaps "one" is forbidden: {DENIED}{says}'

@@ -18,7 +18,7 @@ from devplane.access.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, MASTERS
 from devplane.access.tokens import Tokens
 from devplane.context import Context, ImageTable
 from devplane.faults.endpoint import FaultEndpoint
-from devplane.kubelet.loopback import Block
+from devplane.kubelet.network.loopback import Block
 from devplane.machinery.client import Client
 from devplane.machinery.custom_resources import Definitions
 from devplane.machinery.targets import Write

@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> list[asyncio.Task[None]]:
     """All controllers as tasks; cancel them to stop. `webhooks` are asked about what they write."""
-    from devplane.controllers.deployment import DeploymentController
+    from devplane.controllers.deployments.controller import DeploymentController
+    from devplane.controllers.deployments.replicaset import ReplicaSetController
     from devplane.controllers.disruption import DisruptionController
     from devplane.controllers.endpointslice import EndpointSliceController
     from devplane.controllers.garbage import GarbageCollector
-    from devplane.controllers.job import JobController
+    from devplane.controllers.jobs.controller import JobController
     from devplane.controllers.loop import Controller
     from devplane.controllers.namespace import NamespaceController
     from devplane.controllers.node_lifecycle import NodeLifecycle
     from devplane.controllers.nodes import NodeKeeper
     from devplane.controllers.quota import QuotaController
-    from devplane.controllers.replicaset import ReplicaSetController
     from devplane.controllers.scheduler import Scheduler
     from devplane.controllers.volumes import VolumeController
 

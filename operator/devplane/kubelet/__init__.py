@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from devplane.errors import ApiError
-from devplane.kubelet import cgroups
-from devplane.kubelet import logs as stored
-from devplane.kubelet.addresses import Addresses
-from devplane.kubelet.execution import Conversation, Wanted
+from devplane.kubelet.inputs.volumes import SHARED_MEMORY, memory_prefix
 from devplane.kubelet.launch import Node
-from devplane.kubelet.network import Network
+from devplane.kubelet.network.addresses import Addresses
+from devplane.kubelet.network.services import Network
 from devplane.kubelet.pod import Pod
-from devplane.kubelet.process import LAST_WAIT
-from devplane.kubelet.volumes import SHARED_MEMORY, memory_prefix
+from devplane.kubelet.processes import cgroups
+from devplane.kubelet.processes import logs as stored
+from devplane.kubelet.processes.execution import Conversation, Wanted
+from devplane.kubelet.processes.process import LAST_WAIT
 from devplane.node import HOST_IP, allocatable, has_failed
 from devplane.objects import (
     Obj,

@@ -10,14 +10,14 @@ from datetime import datetime
 from typing import Any
 from uuid import uuid4
 
-from devplane.kubelet import probes
 from devplane.kubelet.backoff import Backoff
-from devplane.kubelet.environment import ConfigError
-from devplane.kubelet.health import Health
-from devplane.kubelet.hooks import LEAST_GRACE, hook_of, run_hook
+from devplane.kubelet.checks import probes
+from devplane.kubelet.checks.health import Health
+from devplane.kubelet.checks.hooks import LEAST_GRACE, hook_of, run_hook
+from devplane.kubelet.inputs.environment import ConfigError
 from devplane.kubelet.last_words import last_words
 from devplane.kubelet.place import ImageError, Place
-from devplane.kubelet.process import LAST_WAIT, Command, ContainerProcess, Exit, StartError
+from devplane.kubelet.processes.process import LAST_WAIT, Command, ContainerProcess, Exit, StartError
 from devplane.kubelet.status import (
     CREATING,
     EPOCH,

@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING
 
 import aiohttp
 
-from devplane.kubelet import environment, execution, images, probes
-from devplane.kubelet.cgroups import Group, Groups
-from devplane.kubelet.environment import PodFacts, Sources
-from devplane.kubelet.hosts import HostsFiles
-from devplane.kubelet.kubeconfig import kubeconfig
+from devplane.kubelet.checks import probes
+from devplane.kubelet.inputs import environment, images
+from devplane.kubelet.inputs.environment import PodFacts, Sources
+from devplane.kubelet.inputs.kubeconfig import kubeconfig
+from devplane.kubelet.inputs.paths import Rewriter, archive_names
+from devplane.kubelet.inputs.volumes import Volumes
 from devplane.kubelet.last_words import termination_log
-from devplane.kubelet.logs import log_file
-from devplane.kubelet.names import hostname
-from devplane.kubelet.paths import Rewriter, archive_names
+from devplane.kubelet.network.hosts import HostsFiles
+from devplane.kubelet.network.names import hostname
 from devplane.kubelet.place import ImageError
-from devplane.kubelet.process import Command, ContainerProcess
-from devplane.kubelet.volumes import Volumes
+from devplane.kubelet.processes import execution
+from devplane.kubelet.processes.cgroups import Group, Groups
+from devplane.kubelet.processes.logs import log_file
+from devplane.kubelet.processes.process import Command, ContainerProcess
 from devplane.objects import Obj, quantity, uid_of
 
 if TYPE_CHECKING:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from devplane.kubelet import probes
-from devplane.kubelet.process import Command, ContainerProcess
+from devplane.kubelet.checks import probes
+from devplane.kubelet.processes.process import Command, ContainerProcess
 from devplane.objects import Obj
 
 

@@ -10,18 +10,20 @@ from datetime import timedelta
 from typing import Any
 
 from devplane.access.tokens import Bound, InvalidTokenError
-from devplane.kubelet import environment, execution, probes
 from devplane.kubelet.backoff import Backoff
+from devplane.kubelet.checks import probes
 from devplane.kubelet.container import Container
-from devplane.kubelet.environment import PodFacts
-from devplane.kubelet.execution import Conversation, Wanted
+from devplane.kubelet.inputs import environment
+from devplane.kubelet.inputs.environment import PodFacts
+from devplane.kubelet.inputs.sources import Objects
+from devplane.kubelet.inputs.volumes import VolumeError, Volumes
 from devplane.kubelet.launch import Launch, Node
-from devplane.kubelet.process import Command, ContainerProcess, StartError
+from devplane.kubelet.processes import execution
+from devplane.kubelet.processes.execution import Conversation, Wanted
+from devplane.kubelet.processes.process import Command, ContainerProcess, StartError
 from devplane.kubelet.record import SHUTDOWN, Record
 from devplane.kubelet.recovery import earlier
-from devplane.kubelet.sources import Objects
 from devplane.kubelet.status import CREATING, INITIALIZING, ContainerView, PodView, Running, Terminated
-from devplane.kubelet.volumes import VolumeError, Volumes
 from devplane.kubelet.waiting import all_of, first_of
 from devplane.objects import Obj, is_deleting, moment, name_of, namespace_of, now, uid_of
 

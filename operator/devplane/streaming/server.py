@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import WSMsgType, web
 
 from devplane.errors import ApiError
-from devplane.kubelet.execution import Conversation, Wanted
-from devplane.kubelet.process import StartError
+from devplane.kubelet.processes.execution import Conversation, Wanted
+from devplane.kubelet.processes.process import StartError
 from devplane.streaming import asked, statuses
 from devplane.streaming.channels import PROTOCOLS, V5, Channel, WebSocketChannels
 from devplane.streaming.port_forward import Pod, PortForward

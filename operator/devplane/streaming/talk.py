@@ -12,7 +12,7 @@ from devplane.streaming import statuses
 from devplane.streaming.channels import Channel
 
 if TYPE_CHECKING:
-    from devplane.kubelet.execution import Conversation
+    from devplane.kubelet.processes.execution import Conversation
     from devplane.streaming.asked import Command
 
 Obj = dict[str, Any]

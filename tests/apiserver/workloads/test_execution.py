@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from tests.apiserver.workloads.conftest import PATIENCE, World, pod
 
-from devplane.kubelet.execution import Conversation, Wanted
-from devplane.kubelet.process import StartError
+from devplane.kubelet.processes.execution import Conversation, Wanted
+from devplane.kubelet.processes.process import StartError
 
 
 async def place(world: World) -> None:

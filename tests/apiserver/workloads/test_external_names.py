@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from tests.apiserver.workloads.conftest import World, pod
 
-from devplane.kubelet.network import refusal
+from devplane.kubelet.network.services import refusal
 
 pytestmark = pytest.mark.skipif(bool(refusal()), reason=f"no private mounts here: {refusal()}")
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from tests.apiserver.workloads.conftest import Obj, World, pod, recorded
 
-from devplane.kubelet import cgroups
+from devplane.kubelet.processes import cgroups
 
 HUNGRY = "x = []\nwhile True: x.append(b'x' * 4_000_000)"
 LIMIT = {"resources": {"limits": {"memory": "100Mi"}}}

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.apiserver.workloads.conftest import PATIENCE, Obj, World, job, pod
 
-from devplane.kubelet.network import refusal
+from devplane.kubelet.network.services import refusal
 from fakes.ports import free_port
 
 pytestmark = pytest.mark.skipif(bool(refusal()), reason=f"no private mounts here: {refusal()}")

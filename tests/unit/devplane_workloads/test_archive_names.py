@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from devplane.kubelet.paths import archive_names
+from devplane.kubelet.inputs.paths import archive_names
 
 
 def test_tar_names_local_files_by_their_mount(tmp_path: Path) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devplane.kubelet import cgroups
-from devplane.kubelet.cgroups import NoGroupsError
+from devplane.kubelet.processes import cgroups
+from devplane.kubelet.processes.cgroups import NoGroupsError
 
 
 def v2(directory: Path, *members: int, controllers: str = "cpu memory") -> Path:

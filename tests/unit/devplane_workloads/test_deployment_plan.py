@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devplane.controllers.deployment_plan import DESIRED, limits, plan, see, template_hash
+from devplane.controllers.deployments.plan import DESIRED, limits, plan, see, template_hash
 from devplane.objects import stamp
 
 Obj = dict[str, Any]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from devplane.kubelet.lookups import Addresses, Lookups, resolved
-from devplane.kubelet.names import Service, lines, outer_names, services
+from devplane.kubelet.network.lookups import Addresses, Lookups, resolved
+from devplane.kubelet.network.names import Service, lines, outer_names, services
 
 Obj = dict[str, Any]
 

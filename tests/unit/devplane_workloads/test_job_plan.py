@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from devplane.controllers import indexes
-from devplane.controllers.job_plan import Plan, plan
-from devplane.controllers.job_seen import FINALIZER
+from devplane.controllers.jobs import indexes
+from devplane.controllers.jobs.plan import Plan, plan
+from devplane.controllers.jobs.seen import FINALIZER
 from devplane.objects import stamp
 
 Obj = dict[str, Any]

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from devplane.kubelet.addresses import Addresses
-from devplane.kubelet.loopback import PODS, SERVICES, Block
+from devplane.kubelet.network.addresses import Addresses
+from devplane.kubelet.network.loopback import PODS, SERVICES, Block
 
 
 def test_data_directory_has_the_same_block_at_each_start(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ import pytest
 from devplane.controllers.endpointslice import slices
 from devplane.controllers.loop import Queue
 from devplane.kubelet.backoff import Backoff
-from devplane.kubelet.environment import expanded
-from devplane.kubelet.paths import Rewriter
+from devplane.kubelet.inputs.environment import expanded
+from devplane.kubelet.inputs.paths import Rewriter
 from devplane.kubelet.status import ContainerView, PodView, Running, Terminated, Waiting, duration, reached_phase
 from devplane.objects import quantity, requests
 

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import pytest
 
-from devplane.kubelet import volumes
-from devplane.kubelet.environment import PodFacts, Sources
+from devplane.kubelet.inputs import volumes
+from devplane.kubelet.inputs.environment import PodFacts, Sources
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

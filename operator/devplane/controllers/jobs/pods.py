@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from devplane.controllers.indexes import index_of
-from devplane.controllers.job_seen import Seen, index_failures
+from devplane.controllers.jobs.indexes import index_of
+from devplane.controllers.jobs.seen import Seen, index_failures
 from devplane.objects import Obj, container_statuses, created, is_ready, moment, phase
 
 FIRST_BACKOFF = 10

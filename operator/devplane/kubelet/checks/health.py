@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
-from devplane.kubelet import probes
+from devplane.kubelet.checks import probes
 from devplane.objects import Obj
 
 

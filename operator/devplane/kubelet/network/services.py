@@ -8,11 +8,11 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING
 
-from devplane.kubelet import names
-from devplane.kubelet.hosts import HostsFiles
-from devplane.kubelet.lookups import Lookups
-from devplane.kubelet.process import SHIM
-from devplane.kubelet.proxy import Proxy
+from devplane.kubelet.network import names
+from devplane.kubelet.network.hosts import HostsFiles
+from devplane.kubelet.network.lookups import Lookups
+from devplane.kubelet.network.proxy import Proxy
+from devplane.kubelet.processes.process import SHIM
 
 if TYPE_CHECKING:
     from devplane.machinery.client import Client

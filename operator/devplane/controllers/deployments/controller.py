@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from devplane.controllers.deployment_plan import DESIRED, HASH, MOST, REVISION, Plan, Seen, plan, see, template_hash
+from devplane.controllers.deployments.plan import DESIRED, HASH, MOST, REVISION, Plan, Seen, plan, see, template_hash
+from devplane.controllers.deployments.replicaset import REPLICA_SETS
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
-from devplane.controllers.replicaset import REPLICA_SETS
 from devplane.objects import Obj, controller_reference, is_controlled_by, name_of, namespace_of, now, uid_of
 
 if TYPE_CHECKING:

@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from devplane.controllers import indexes
-from devplane.controllers.job_pods import Change, NewPod, pods_needed
-from devplane.controllers.job_seen import FINALIZER, Seen
-from devplane.controllers.pod_failure_policy import ruling
+from devplane.controllers.jobs import indexes
+from devplane.controllers.jobs.failure_policy import ruling
+from devplane.controllers.jobs.pods import Change, NewPod, pods_needed
+from devplane.controllers.jobs.seen import FINALIZER, Seen
 from devplane.objects import (
     Obj,
     container_statuses,

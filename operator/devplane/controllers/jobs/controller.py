@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from devplane.controllers.indexes import ANNOTATION
-from devplane.controllers.job_plan import Plan, plan
-from devplane.controllers.job_pods import NewPod
-from devplane.controllers.job_seen import FINALIZER, INDEX_FAILURES
+from devplane.controllers.jobs.indexes import ANNOTATION
+from devplane.controllers.jobs.plan import Plan, plan
+from devplane.controllers.jobs.pods import NewPod
+from devplane.controllers.jobs.seen import FINALIZER, INDEX_FAILURES
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
 from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (

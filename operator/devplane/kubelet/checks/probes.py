@@ -9,8 +9,8 @@ from typing import Any
 
 import aiohttp
 
-from devplane.kubelet import grpc_health
-from devplane.kubelet.process import StartError
+from devplane.kubelet.checks import grpc_health
+from devplane.kubelet.processes.process import StartError
 from devplane.objects import Obj
 
 OUTPUT_LIMIT = 10 * 1024

@@ -7,9 +7,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any
 
-from devplane.controllers import indexes
-from devplane.controllers.indexes import index_of
-from devplane.controllers.pod_failure_policy import ruling
+from devplane.controllers.jobs import indexes
+from devplane.controllers.jobs.failure_policy import ruling
+from devplane.controllers.jobs.indexes import index_of
 from devplane.objects import Obj, finalizers, has_condition, is_active, is_deleting, is_terminal, phase, stamp, uid_of
 
 FINALIZER = "batch.kubernetes.io/job-tracking"

@@ -1,6 +1,6 @@
 """The hosts file of each pod: its own name, every Service and its named pods, then what the machine's own file says.
 
-A file is a private /etc/hosts of the pod's processes (shim.py mounts it), so that the resolver of every program
+A file is a private /etc/hosts of the pod's processes (the shim mounts it), so that the resolver of every program
 finds the names. It is written in place, because the mount is of the file and not of its name.
 """
 
@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from devplane.kubelet import names
+from devplane.kubelet.network import names
 from devplane.objects import Obj, namespace_of
 
 BLOCK = 4096

@@ -11,7 +11,7 @@ import termios
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from devplane.kubelet.process import ContainerProcess
+from devplane.kubelet.processes.process import ContainerProcess
 
 PIPE_BYTES = 1 << 20
 

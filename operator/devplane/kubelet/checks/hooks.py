@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from devplane.kubelet import probes
+from devplane.kubelet.checks import probes
 from devplane.objects import Obj
 
 Hook = Mapping[str, Any]

@@ -14,7 +14,7 @@ import itertools
 import logging
 from collections.abc import Iterable
 
-from devplane.kubelet.names import Service, Target
+from devplane.kubelet.network.names import Service, Target
 
 log = logging.getLogger("devplane.proxy")
 

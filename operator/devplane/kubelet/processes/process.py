@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devplane.kubelet.cgroups import Group
+from devplane.kubelet.processes.cgroups import Group
 
 LAST_WAIT = 5.0
 SHIM = Path(__file__).with_name("shim") / "__main__.py"

@@ -13,8 +13,8 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from devplane.kubelet import environment
-from devplane.kubelet.environment import ConfigError, PodFacts, Sources, decoded
+from devplane.kubelet.inputs import environment
+from devplane.kubelet.inputs.environment import ConfigError, PodFacts, Sources, decoded
 from devplane.objects import Obj, now
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - where emptyDir volumes of medium Memory live

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devplane.kubelet.volumes import VolumeError
+from devplane.kubelet.inputs.volumes import VolumeError
 from devplane.objects import Obj
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Deployments and the ReplicaSets that they are made of."""

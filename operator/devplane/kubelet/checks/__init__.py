@@ -1,0 +1,1 @@
+"""What a container is asked while it runs: probes and lifecycle hooks."""

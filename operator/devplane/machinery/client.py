@@ -20,6 +20,7 @@ from devplane.machinery.events import EventRecorder
 from devplane.machinery.targets import Target, Write
 from devplane.machinery.verbs import Api
 from devplane.patches.plain import merge_patch
+from devplane.resources.conversion import to_version
 from devplane.resources.registry import Resource
 from devplane.storage.selectors import selector
 from devplane.storage.store import Change, copied
@@ -65,6 +66,11 @@ class Client:
     def get(self, resource: str, ns: str, name: str) -> Obj | None:
         found = self._api.find(self._target(resource, ns, name))
         return None if found is None else copied(found)
+
+    def controlled(self, resource: str, ns: str, kind: str, owner: str) -> list[Obj]:
+        """Those whose controlling owner has this kind and name, whatever its uid."""
+        found = self._resource(resource)
+        return [copied(to_version(obj, found)) for obj in self._api.store.controlled(resource, ns, kind, owner)]
 
     def list(
         self,

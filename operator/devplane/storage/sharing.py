@@ -22,8 +22,9 @@ class Sharing:
         if previous is not None:
             _adopt(obj, previous)
             _adopt(obj["metadata"], previous["metadata"])
-        for entry in obj["metadata"].get("managedFields") or ():
-            if fields := entry.get("fieldsV1"):
+        entries = obj["metadata"].get("managedFields")
+        for entry in entries if isinstance(entries, list) else ():
+            if isinstance(entry, dict) and isinstance(fields := entry.get("fieldsV1"), dict):
                 entry["fieldsV1"] = self._kept(fields)
 
     def _kept(self, fields: Obj) -> Obj:

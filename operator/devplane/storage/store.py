@@ -15,6 +15,7 @@ from typing import Any, Literal
 import orjson
 
 from devplane.errors import ApiError
+from devplane.storage.owners import Owners
 from devplane.storage.sharing import Sharing
 
 Obj = dict[str, Any]
@@ -63,6 +64,7 @@ class Store:
     def __init__(self, path: Path | None = None, *, ring_size: int = RING_SIZE) -> None:
         self._objects: dict[str, Held] = {}
         self._sharing = Sharing()
+        self._owners = Owners()
         self._ring: deque[Change] = deque(maxlen=ring_size)
         self._listeners: dict[str, set[Listener]] = {}
         self._database = sqlite3.connect(path or ":memory:", isolation_level=None)
@@ -75,6 +77,7 @@ class Store:
         for resource, namespace, name, body in self._database.execute("SELECT * FROM objects"):
             obj = orjson.loads(body)
             self._sharing.settle(obj, None)
+            self._owners.follow(resource, None, obj)
             self._objects.setdefault(resource, {}).setdefault(namespace, {})[name] = obj
             newest = max(newest, int(obj["metadata"]["resourceVersion"]))
         return newest
@@ -92,6 +95,11 @@ class Store:
         spaces = sorted(held) if namespace is None else [namespace]
         return [space[name] for one in spaces if (space := held.get(one)) for name in sorted(space)]
 
+    def controlled(self, resource: str, namespace: str, kind: str, owner: str) -> list[Obj]:
+        """Those whose controller is of this kind and name, sorted by name; which one of that name, the uid tells."""
+        held = self._objects.get(resource, _NOTHING).get(namespace, _NOTHING)
+        return [held[name] for name in self._owners.names((resource, namespace, kind, owner))]
+
     def count(self, resource: str) -> int:
         return sum(map(len, self._objects.get(resource, _NOTHING).values()))
 
@@ -106,6 +114,7 @@ class Store:
         body = orjson.dumps(obj)
         self._write("INSERT OR REPLACE INTO objects VALUES (?, ?, ?, ?)", resource, namespace, name, body)
         self._sharing.settle(obj, previous)
+        self._owners.follow(resource, previous, obj)
         held[name] = obj
         self._publish(Change(self.revision, "MODIFIED" if previous else "ADDED", resource, obj, previous))
         return obj
@@ -119,6 +128,7 @@ class Store:
         self._write("UPDATE revision SET value=?", self.revision)
         self._write("DELETE FROM objects WHERE resource=? AND namespace=? AND name=?", resource, namespace, name)
         _drop(held, namespace, name)
+        self._owners.follow(resource, previous, None)
         gone = {**last, "metadata": {**last["metadata"], "resourceVersion": str(self.revision)}}
         self._publish(Change(self.revision, "DELETED", resource, gone, previous))
         return gone

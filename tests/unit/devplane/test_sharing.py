@@ -22,6 +22,16 @@ def pod(name: str, phase: str = "Pending", namespace: str = "default") -> Obj:
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": spec, "status": {"phase": phase}}
 
 
+def controlled(obj: Obj, owner: str) -> Obj:
+    others = {"apiVersion": "v1", "kind": "Node", "name": "other", "uid": "0"}
+    reference = {"apiVersion": "batch/v1", "kind": "Job", "name": owner, "uid": "1", "controller": True}
+    return {**obj, "metadata": {**obj["metadata"], "ownerReferences": [others, reference]}}
+
+
+def names(store: Store, owner: str) -> list[str]:
+    return [one["metadata"]["name"] for one in store.controlled("pods", "default", "Job", owner)]
+
+
 def owned_fields(obj: Obj | None) -> Obj:
     assert obj is not None
     found: Obj = obj["metadata"]["managedFields"][0]["fieldsV1"]
@@ -65,6 +75,20 @@ def test_items_are_in_the_order_of_namespace_and_name() -> None:
     store.remove("pods", "a", "b")
     store.remove("pods", "a", "z")
     assert (store.items("pods", "a"), store.count("pods")) == ([], 2)
+
+
+def test_what_an_owner_controls_is_found_by_its_kind_and_name(tmp_path: Path) -> None:
+    store = Store(tmp_path / "state.sqlite")
+    for name, owner in (("a", "one"), ("c", "two"), ("b", "one")):
+        store.put("pods", controlled(pod(name), owner))
+    store.put("pods", pod("loose"))
+    assert names(store, "one") == ["a", "b"]
+    store.put("pods", controlled(pod("a", "Running"), "two"))
+    store.put("pods", pod("b"))
+    assert (names(store, "one"), names(store, "two")) == ([], ["a", "c"])
+    store.remove("pods", "default", "a")
+    store.close()
+    assert names(Store(tmp_path / "state.sqlite"), "two") == ["c"]
 
 
 def test_client_copies_what_it_is_asked_for_and_no_other_object() -> None:

@@ -31,8 +31,8 @@ class DeploymentController:
         deployment = self._client.get(DEPLOYMENTS, *key)
         if deployment is None:
             return None
-        uid = uid_of(deployment)
-        owned = self._client.list(REPLICA_SETS, key[0], where=lambda one: is_controlled_by(one, uid))
+        found = self._client.controlled(REPLICA_SETS, key[0], "Deployment", key[1])
+        owned = [one for one in found if is_controlled_by(one, uid_of(deployment))]
         seen = see(deployment, owned)
         decided = plan(seen, now())
         self._carry_out(seen, deployment, decided)

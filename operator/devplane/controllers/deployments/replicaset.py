@@ -106,8 +106,8 @@ class ReplicaSetController:
         return decided.again
 
     def _pods(self, replica_set: Obj) -> list[Obj]:
-        uid = uid_of(replica_set)
-        return self._client.list("pods", namespace_of(replica_set), where=lambda pod: is_controlled_by(pod, uid))
+        found = self._client.controlled("pods", namespace_of(replica_set), "ReplicaSet", name_of(replica_set))
+        return [pod for pod in found if is_controlled_by(pod, uid_of(replica_set))]
 
     def _create(self, replica_set: Obj) -> None:
         owner = controller_reference(replica_set, "apps/v1", "ReplicaSet")

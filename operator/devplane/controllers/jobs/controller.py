@@ -13,7 +13,6 @@ from devplane.controllers.loop import Controller, Key, controller_key, own_key
 from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (
     Obj,
-    controller_of,
     controller_reference,
     finalizers,
     is_controlled_by,
@@ -46,28 +45,22 @@ class JobController:
 
     def sync(self, key: Key) -> float | None:
         job = self._client.get(JOBS, *key)
-        self._release_orphans(key, job)
+        own = self._own(key, job)
         if job is None:
             return None
-        pods = self._pods(job)
-        decided = plan(job, pods, now())
+        decided = plan(job, own, now())
         self._carry_out(job, decided)
         return decided.again
 
-    def _pods(self, job: Obj) -> list[Obj]:
-        return self._client.list("pods", namespace_of(job), where=lambda pod: is_controlled_by(pod, uid_of(job)))
-
-    def _release_orphans(self, key: Key, job: Obj | None) -> None:
-        """Pods of a Job that is gone don't wait for it."""
-
-        def is_orphan(pod: Obj) -> bool:
-            owner = controller_of(pod)
-            if owner is None or owner["kind"] != "Job" or owner["name"] != key[1] or FINALIZER not in finalizers(pod):
-                return False
-            return job is None or uid_of(job) != owner["uid"]
-
-        for pod in self._client.list("pods", key[0], where=is_orphan):
-            self._release(pod)
+    def _own(self, key: Key, job: Obj | None) -> list[Obj]:
+        """The Job's pods. Those of a Job of that name that is gone don't wait for it."""
+        own: list[Obj] = []
+        for pod in self._client.controlled("pods", key[0], "Job", key[1]):
+            if job is not None and is_controlled_by(pod, uid_of(job)):
+                own.append(pod)
+            else:
+                self._release(pod)
+        return own
 
     def _carry_out(self, job: Obj, decided: Plan) -> None:
         for pod in decided.removed:

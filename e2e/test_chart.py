@@ -43,8 +43,8 @@ def helm(stage: play.Stage, *arguments: str) -> None:
 
 def test_the_charts_rights_are_enough_to_train_and_to_serve(installed: play.Stage) -> None:
     installed.apply("21-tiny-v1.yaml", "41-chat-v1.yaml")
-    job = play.follow(installed, "finetunejob", "tiny-v1", 180, lambda _: None)
-    rollout = play.follow(installed, "modelrollout", "chat", 120, lambda _: None)
+    job = play.follow(installed, "finetunejob", "tiny-v1", 600, lambda _: None)
+    rollout = play.follow(installed, "modelrollout", "chat", 600, lambda _: None)
     assert job["status"]["artifact"]["digest"].startswith("sha256:")
     assert rollout["status"]["stable"]["readyReplicas"] == 1
     assert play.asked(installed, "chat.example.com", "chat", "What is a pod?")

@@ -36,12 +36,12 @@ def test_the_story_ends_the_same_however_often_the_operator_is_killed(trained: p
     trained.apply("41-chat-v1.yaml")
     thread.start()
     try:
-        play.follow(trained, "modelrollout", "chat", 180, lambda _: None)
+        play.follow(trained, "modelrollout", "chat", 600, lambda _: None)
         with Load(Target(trained.cluster.gateway, "chat", "chat.example.com"), rate=6) as load:
             trained.apply("42-chat-v2.yaml")
-            promoted = play.follow(trained, "modelrollout", "chat", 420, lambda _: None)
+            promoted = play.follow(trained, "modelrollout", "chat", 600, lambda _: None)
             trained.apply("43-chat-v3.yaml")
-            ended = play.rolled_back(trained, "chat", 300)
+            ended = play.rolled_back(trained, "chat", 600)
     finally:
         stop.set()
         thread.join(90)

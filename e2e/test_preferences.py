@@ -8,7 +8,7 @@ import pytest
 from tunebird.cli.story import play
 
 Object = dict[str, Any]
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # each job loads the trainer's libraries anew
+pytestmark = pytest.mark.slow  # each job loads the trainer's libraries anew
 
 SUITE = {
     "name": "golden",
@@ -48,7 +48,7 @@ def condition(seen: Object, kind: str) -> Object:
 
 def failed(stage: play.Stage, name: str) -> Object:
     with pytest.raises(play.click.ClickException):
-        play.follow(stage, "finetunejob", name, 400, lambda _: None)
+        play.follow(stage, "finetunejob", name, 600, lambda _: None)
     seen = stage.kubectl.get("finetunejob", name)
     assert seen is not None
     return seen
@@ -100,8 +100,8 @@ def test_preferences_are_learned_on_top_of_the_job_before_and_pass_their_gates(f
     waiting = first.kubectl.run("get", "ftj", "second")
     assert "JobNotFound" in waiting, waiting
     apply(first, job("first"))
-    before = play.follow(first, "finetunejob", "first", 400, lambda _: None)
-    seen = play.follow(first, "finetunejob", "second", 400, lambda _: None)
+    before = play.follow(first, "finetunejob", "first", 600, lambda _: None)
+    seen = play.follow(first, "finetunejob", "second", 600, lambda _: None)
     status = seen["status"]
     assert status["plan"]["objective"] == "dpo"
     assert status["references"][0]["uri"] == before["status"]["artifact"]["uri"]
@@ -130,6 +130,6 @@ def test_a_missed_gate_fails_the_job_in_one_sentence(first: play.Stage) -> None:
 def test_an_adapter_learns_on_a_base_of_four_bits(first: play.Stage) -> None:
     method = {"tuning": "lora", "quantization": {"type": "nf4"}}
     apply(first, job("four-bits", method=method))
-    seen = play.follow(first, "finetunejob", "four-bits", 400, lambda _: None)
+    seen = play.follow(first, "finetunejob", "four-bits", 600, lambda _: None)
     assert seen["status"]["plan"]["quantization"] == "nf4"
     assert set(seen["status"]["artifact"]["forms"]) == {"adapter", "merged"}

@@ -34,7 +34,7 @@ def reasons(stage: play.Stage) -> Counter[str]:
 def serving(trained: play.Stage) -> play.Stage:
     """The first version, stable."""
     trained.apply("41-chat-v1.yaml")
-    play.follow(trained, "modelrollout", "chat", 120, lambda _: None)
+    play.follow(trained, "modelrollout", "chat", 600, lambda _: None)
     return trained
 
 
@@ -46,11 +46,11 @@ def test_promotion_and_rollback_fail_no_request_of_a_good_version(serving: play.
     first = rollout(serving)["status"]["stable"]["revision"]
     with Load(target(serving), rate=8) as load:
         serving.apply("42-chat-v2.yaml")
-        play.follow(serving, "modelrollout", "chat", 240, lambda _: None)
+        play.follow(serving, "modelrollout", "chat", 600, lambda _: None)
         second = rollout(serving)["status"]["stable"]["revision"]
         time.sleep(3)  # traffic after the promotion, so that a cut at its very end would be seen
         serving.apply("43-chat-v3.yaml")
-        seen = play.rolled_back(serving, "chat", 120)
+        seen = play.rolled_back(serving, "chat", 600)
         time.sleep(3)
     bad = {sample.version for sample in load.samples} - {first, second, ""}
     assert second != first
@@ -77,7 +77,7 @@ def test_what_was_rolled_back_is_not_tried_again(serving: play.Stage) -> None:
 def test_drift_of_the_route_is_corrected(serving: play.Stage) -> None:
     weights = [{"op": "replace", "path": "/spec/rules/0/backendRefs/0/weight", "value": 1}]
     serving.kubectl.run("patch", "httproute/chat", "--type=json", f"--patch={json.dumps(weights)}")
-    wait_for(lambda: route_weights(serving)[0] == 100, 15)
+    wait_for(lambda: route_weights(serving)[0] == 100, 60)
 
 
 def route_weights(stage: play.Stage) -> list[int]:

@@ -65,7 +65,7 @@ def test_a_killed_trainer_resumes_from_its_checkpoint(stage: play.Stage, example
             selector = "--selector=tunebird.dev/finetunejob=survivor"
             killed.append(stage.kubectl.run("delete", "pod", selector, "--grace-period=0", "--force", "--wait=false"))
 
-    seen = play.follow(stage, "finetunejob", "survivor", 240, kill_once_it_has_saved)
+    seen = play.follow(stage, "finetunejob", "survivor", 600, kill_once_it_has_saved)
     assert killed, "the job ended before it saved a checkpoint"
     attempts = seen["status"]["attempts"]
     assert [attempt["number"] for attempt in attempts] == [1, 2]
@@ -98,10 +98,10 @@ BAD: list[tuple[str, Object, str, tuple[str, ...]]] = [
 def test_bad_input_is_told_in_one_sentence(
     stage: play.Stage, example: Example, name: str, spec: Object, reason: str, words: tuple[str, ...]
 ) -> None:
-    spec = {**spec, "pendingDeadlineSeconds": 5}
-    apply(stage, job(example, name, **spec))
+    deadline = {} if reason else {"pendingDeadlineSeconds": 5}  # what has a reason is told by a trainer that ran
+    apply(stage, job(example, name, **spec, **deadline))
     with pytest.raises(play.click.ClickException) as told:
-        play.follow(stage, "finetunejob", name, 120, lambda _: None)
+        play.follow(stage, "finetunejob", name, 600, lambda _: None)
     seen = stage.kubectl.get("finetunejob", name)
     assert seen is not None
     failed = condition(seen, "Failed")
@@ -115,7 +115,7 @@ def test_bad_input_is_told_in_one_sentence(
 def test_an_unsupported_field_is_refused_by_name_where_people_look(stage: play.Stage, example: Example) -> None:
     apply(stage, job(example, "queued", queueName="research"))
     with pytest.raises(play.click.ClickException, match=r"spec\.queueName"):
-        play.follow(stage, "finetunejob", "queued", 30, lambda _: None)
+        play.follow(stage, "finetunejob", "queued", 600, lambda _: None)
     row = stage.kubectl.run("get", "ftj", "queued").splitlines()[1]
     assert "InvalidSpec" in row
     assert "spec.queueName (research): not supported" in row

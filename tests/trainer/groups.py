@@ -7,20 +7,20 @@ import hashlib
 import json
 import os
 import signal
-import socket
 import sys
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from fakes.ports import free_port
 from trainer import processes
 from trainer.processes import Death, Result
 
 processes._CONTEXT.set_forkserver_preload(
     ["tunebird_trainer.run", "tunebird_trainer.artifacts.artifact", "tunebird_trainer.training.trainer", "deepspeed"]
 )
-_TIMEOUT_SECONDS = 150
+_TIMEOUT_SECONDS = 500
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def run(config: dict[str, Any], home: Path, fate: Fate | None = None) -> list[Re
     fate = fate or Fate()
     path = home / "config.json"
     path.write_text(json.dumps(config))
-    port, size = _free_port(), config["distributed"]["processesPerNode"]
+    port, size = free_port(), config["distributed"]["processesPerNode"]
     children = []
     for rank in range(size):
         (home / f"journal-{rank}.json").unlink(missing_ok=True)
@@ -173,12 +173,6 @@ def _spoil_counter() -> None:
     from tunebird_trainer.training import deepspeed
 
     deepspeed.mend = lambda optimizer, weight_decay: None
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 KILLED = -signal.SIGKILL

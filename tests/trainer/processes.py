@@ -53,7 +53,7 @@ def run(config: dict[str, Any], home: Path, death: Death | None = None, *, sigte
     arguments = (str(path), str(journal), str(log), death, sigterm_at, dict(os.environ))
     process = _CONTEXT.Process(target=_main, args=arguments)
     process.start()
-    process.join(timeout=120)
+    process.join(timeout=500)
     assert not process.is_alive(), log.read_text()
     told = json.loads(journal.read_text()) if journal.exists() else {}
     return Result(process.exitcode or 0, told, log.read_text())

@@ -2,20 +2,15 @@
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
+from fakes.ports import free_port
+
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def answering(url, process, deadline=60.0):
@@ -25,7 +20,7 @@ def answering(url, process, deadline=60.0):
     while time.monotonic() < until:
         try:
             return requests.get(url, timeout=5)
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             assert process.poll() is None, f"{process.args[0]} ended with {process.returncode}"
             time.sleep(0.05)
     raise AssertionError(f"{url} did not answer within {deadline:g} s")
@@ -66,7 +61,7 @@ def bucket(s3_server, cached, monkeypatch, request):
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     name = f"b{abs(hash(request.node.nodeid))}"
-    requests.put(f"{s3_server}/{name}", timeout=10).raise_for_status()
+    requests.put(f"{s3_server}/{name}", timeout=60).raise_for_status()
     return f"s3://{name}"
 
 

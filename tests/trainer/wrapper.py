@@ -41,7 +41,7 @@ class Wrapper:
 
     def ended(self):
         """Exit code and termination message."""
-        code = self.process.wait(timeout=120)
+        code = self.process.wait(timeout=500)
         raw = self.termination_log.read_bytes()
         assert len(raw) <= MESSAGE_LIMIT_BYTES
         message = json.loads(raw)

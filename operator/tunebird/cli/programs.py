@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -11,12 +12,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import click
 
 FOLLOW_SECONDS = 0.2
+# Below those that a system gives to outgoing connections: no other program gets one by chance before ours listens.
+PORTS = range(10_000, 30_000)
 
 
 def find(name: str, remedy: str) -> str:
@@ -31,11 +35,13 @@ def find(name: str, remedy: str) -> str:
 
 
 def free_port() -> int:
-    """A TCP port on loopback that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody listens on now."""
+    for _ in range(100):
+        port = secrets.choice(PORTS)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("", port))
+            return port
+    raise click.ClickException(f"a hundred ports from {PORTS.start} to {PORTS.stop} were taken: end what listens there")
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ def served(tiny_model):
     assert found, "the server ended before it listened"
     yield f"http://127.0.0.1:{found[1]}"
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=100)
 
 
 def test_the_server_and_this_process_give_the_same_greedy_answers(tmp_path, loaded, served):

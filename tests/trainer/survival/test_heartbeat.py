@@ -16,8 +16,11 @@ from tunebird_trainer.survival.heartbeat import Beat, Phase, Pulse
 
 # Stands for a training process: one rank is stuck in its third step, the other waits for it.
 STUCK = """
-import os, signal, sys, time
+import os, time
+from pathlib import Path
 from tunebird_trainer.survival.heartbeat import Phase, pulse
+
+is_stuck = Path(__file__).with_name("is-stuck")
 
 def wait_for_the_others():
     while True:
@@ -29,8 +32,12 @@ def read_the_next_batch():
 pulse.start()
 pulse.beat(Phase.STEP, 3)
 if os.environ["RANK"] == "1":
+    is_stuck.touch()
     read_the_next_batch()
-time.sleep(0.3)
+while not is_stuck.exists():
+    time.sleep(0.05)
+    pulse.beat(Phase.STEP, 3)
+time.sleep(0.1)
 pulse.beat(Phase.STEP, 3)
 wait_for_the_others()
 """
@@ -90,7 +97,7 @@ def test_a_hung_process_is_killed_and_the_run_ends_with_its_reason(tmp_path, tin
     script.write_text(STUCK)
     path.write_text(json.dumps(placed(
         tmp_path, tiny_model, distributed__processesPerNode=2, training__globalBatchSize=8,
-        distributed__phaseLimits={"step": 1},
+        distributed__phaseLimits={"step": 2},
     )))  # fmt: skip
     monkeypatch.setattr(launch, "_COMMAND", (sys.executable, str(script)))
     monkeypatch.setattr(launch, "_PEERS_GRACE_SECONDS", 0.2)
@@ -100,7 +107,7 @@ def test_a_hung_process_is_killed_and_the_run_ends_with_its_reason(tmp_path, tin
     told = json.loads((tmp_path / "termination").read_text())
     assert (code, told["exitCode"], told["reason"]) == (201, 201, "Hung")
     assert told["message"].startswith("process 1 gave no sign of life for ")
-    assert "in phase step after step 3 (limit 1 s)" in told["message"]
+    assert "in phase step after step 3 (limit 2 s)" in told["message"]
     stacks = capfd.readouterr().err
     assert "in read_the_next_batch" in stacks
     assert "in wait_for_the_others" in stacks

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from fakes.ports import free_port
 from trainer.factories import placed
 from tunebird_trainer.survival import launch
 
@@ -19,12 +19,6 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 SOURCE = str(Path(launch.__file__).parents[2])
 TWO = {"training__gradientAccumulationSteps": 1, "checkpoint__everySteps": 2, "report__everySeconds": 1}
 NODES = {**TWO, "distributed__numNodes": 2}
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 class Node:

@@ -13,7 +13,7 @@ test: setup
 test-slow: setup
 	sh tools/test.sh slow
 
-# A hundred random kills of training runs, about an hour on two cores; TUNEBIRD_KILLS and TUNEBIRD_SEED choose others.
+# A hundred random kills of training runs, about ten minutes on two cores; TUNEBIRD_KILLS and TUNEBIRD_SEED choose others.
 test-long: setup
 	sh tools/test.sh long
 

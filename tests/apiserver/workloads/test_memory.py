@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -34,14 +34,33 @@ async def test_container_beyond_its_limit_is_killed_and_says_so(world: World) ->
 
 
 @pytest.fixture
-async def grouped(tmp_path: Path) -> AsyncIterator[World]:
-    """With control groups: below TUNEBIRD_TEST_CGROUP, or the delegated one of this process."""
-    given = os.environ.get("TUNEBIRD_TEST_CGROUP")
+def group() -> Iterator[Path]:
+    """TUNEBIRD_TEST_CGROUP, one made below the v1 memory controller, or the delegated one of this process (v2)."""
+    given, made = os.environ.get("TUNEBIRD_TEST_CGROUP"), None
     try:
-        place = cgroups.named(Path(given)) if given else cgroups.own()
+        made = None if given else _made()
+        place = given or made
+        yield cgroups.named(Path(place)).directory if place else cgroups.own().directory
     except cgroups.NoGroupsError as why:
         pytest.skip(f"no control groups: {why}")
-    async with recorded(tmp_path / "devplane", cgroup=place.directory) as one:
+    finally:
+        if made:
+            made.rmdir()
+
+
+def _made() -> Path | None:
+    place = cgroups.MOUNT / "memory" / f"tunebird-test-{os.getpid()}"
+    try:
+        place.mkdir()
+    except OSError:
+        return None
+    return place
+
+
+@pytest.fixture
+async def grouped(tmp_path: Path, group: Path) -> AsyncIterator[World]:
+    """With control groups."""
+    async with recorded(tmp_path / "devplane", cgroup=group) as one:
         yield one
 
 

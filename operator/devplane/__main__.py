@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
+import gc
 import json
 import logging
 import signal
@@ -41,6 +42,7 @@ def _arguments(argv: list[str]) -> argparse.Namespace:
 
 
 async def _serve(arguments: argparse.Namespace) -> None:
+    gc.disable()  # until all is imported and loaded, of which nothing is garbage
     from devplane.app import Devplane, Options
 
     images = ImageTable.load(arguments.images) if arguments.images else ImageTable()
@@ -65,6 +67,8 @@ async def _serve(arguments: argparse.Namespace) -> None:
         ready = {"ready": True, "server": plane.server_url, "kubeconfig": str(plane.kubeconfig)}
         sys.stdout.write(f"{json.dumps(ready)}\n")
         sys.stdout.flush()
+        gc.freeze()  # code, schemas and what was stored before: the collector need not look at it again and again
+        gc.enable()
         await stopping.wait()
     finally:
         await plane.stop()

@@ -88,11 +88,12 @@ class Lines:
     def of_change(self, kind: str, change: Change) -> bytes:
         if self._watch.form.shape == "Table":
             return self.line(kind, to_version(change.object, self._watch.resource))
-        body = change.encoded.get(self._key)
-        if body is None:
-            body = orjson.dumps(self._shape(to_version(change.object, self._watch.resource)))
-            change.encoded[self._key] = body
-        return _event(kind, body)
+        key = f"{kind} {self._key}"
+        line = change.encoded.get(key)
+        if line is None:
+            line = _event(kind, orjson.dumps(self._shape(to_version(change.object, self._watch.resource))))
+            change.encoded[key] = line
+        return line
 
     def left(self, change: Change) -> bytes:
         """The object no longer matches: its last matching state, with the new resourceVersion."""
@@ -168,7 +169,8 @@ class Watcher:
         end = loop.time() + self._watch.seconds
         while (left := end - loop.time()) > 0 and not self._is_slow:
             try:
-                first = await asyncio.wait_for(self._queue.get(), min(left, BOOKMARK_SECONDS))
+                async with asyncio.timeout(min(left, BOOKMARK_SECONDS)):
+                    first = await self._queue.get()
             except TimeoutError:
                 if self._watch.has_bookmarks:
                     yield self._lines.bookmark(self._store.revision)

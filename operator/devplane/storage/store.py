@@ -42,7 +42,7 @@ def copied(obj: Obj) -> Obj:
 
 @dataclass(slots=True, eq=False)
 class Change:
-    """One committed write. `encoded` caches the bytes of its object by shape, shared by all watchers."""
+    """One committed write. `encoded` caches the lines of it by their shape, shared by all watchers."""
 
     revision: int
     type: ChangeType

@@ -142,6 +142,7 @@ class Devplane:
             access_log=None,
             shutdown_timeout=0.2,
             max_line_size=LONGEST_LINE,
+            auto_decompress=False,  # as Kubernetes: requests are not compressed, and none unfolds in memory
         )
         await runner.setup()
         context = self.credentials.server_context()

@@ -47,8 +47,8 @@ def _mount_token(spec: Obj) -> None:
     volume = _access_volume(spec)
     mount = {"name": volume, "readOnly": True, "mountPath": ACCOUNT_PATH}
     needed = False
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
-        mounts = container.setdefault("volumeMounts", [])
+    for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
+        mounts = container["volumeMounts"] = container.get("volumeMounts") or []
         if not any(one["mountPath"] == ACCOUNT_PATH for one in mounts):
             mounts.append(dict(mount))
             needed = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -125,7 +126,7 @@ def _holds(requirement: Mapping[str, Any], known: Mapping[str, str]) -> bool:
 
 
 def _is_number(text: str | None) -> bool:
-    return text is not None and text.removeprefix("-").isdigit()
+    return text is not None and re.fullmatch("-?[0-9]{1,19}", text) is not None
 
 
 def tolerates(toleration: Mapping[str, Any], taint: Mapping[str, Any]) -> bool:

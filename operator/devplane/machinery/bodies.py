@@ -46,6 +46,20 @@ def decoded(resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
     return body
 
 
+def typed(body: Any, api_version: str, kind: str) -> Obj:
+    """`body` of what is posted and not stored (a review, a binding, a Scale, DeleteOptions): of the kind's types."""
+    from devplane.kinds.builtins import builtin
+
+    if not isinstance(body, dict):
+        raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {kind})")
+    known = builtin(api_version, kind)
+    assert known is not None
+    if problems := known.decode_errors(body):
+        version = api_version.rpartition("/")[2]
+        raise ApiError.bad_request(f'{kind} in version "{version}" cannot be handled as a {kind}: {problems[0]}')
+    return body
+
+
 def place(resource: Resource, namespace: str, new: Obj) -> None:
     """Fill in or check the namespace of the URL."""
     metadata = new["metadata"]

@@ -23,6 +23,8 @@ FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
+LONGEST_GRACE = 10**9
+"""About thirty years, so that the end of every grace period is a date."""
 POLICIES = ("Orphan", "Background", "Foreground")
 
 
@@ -166,10 +168,8 @@ def _grace(resource: Resource, old: Obj, options: DeleteOptions) -> int:
     spec, phase = old.get("spec", {}), old.get("status", {}).get("phase")
     if not spec.get("nodeName") or phase in ("Succeeded", "Failed"):
         return 0
-    if options.grace_seconds is not None:
-        return options.grace_seconds
     seconds: int = spec.get("terminationGracePeriodSeconds", 30)
-    return seconds
+    return min(seconds if options.grace_seconds is None else options.grace_seconds, LONGEST_GRACE)
 
 
 def _set_finalizers(resource: Resource, new: Obj, options: DeleteOptions) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -34,12 +35,18 @@ def read(api: Api, target: Target) -> Obj:
     obj = api.get(target)
     paths = _paths(api, target)
     metadata = {key: obj["metadata"][key] for key in _SHOWN if key in obj["metadata"]}
-    status: Obj = {"replicas": int(field_value(obj, paths["statusReplicasPath"][1:]) or 0)}
+    status: Obj = {"replicas": _count(obj, paths["statusReplicasPath"])}
     if text := _selector(obj, target, paths.get("labelSelectorPath", "")):
         status["selector"] = text
-    replicas = int(field_value(obj, paths["specReplicasPath"][1:]) or 0)
+    replicas = _count(obj, paths["specReplicasPath"])
     spec = {"replicas": replicas} if replicas else {}
     return {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": metadata, "spec": spec, "status": status}
+
+
+def _count(obj: Obj, path: str) -> int:
+    """The number at a path; a custom resource may hold anything there, and what is no number counts as none."""
+    text = field_value(obj, path[1:])
+    return int(text) if re.fullmatch("-?[0-9]{1,19}", text) else 0
 
 
 _SHOWN = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")

@@ -10,10 +10,14 @@ import copy
 from typing import Any
 
 import jsonpatch
+import orjson
 
 from devplane.errors import ApiError
 from devplane.schemas.types import ANY, Obj, TypeNode
 
+MOST_OPERATIONS = 10_000
+MOST_COPIED = 3 * 1024 * 1024
+"""The bounds of a JSON patch, as the API server has them."""
 PATCH = "$patch"
 RETAIN_KEYS = "$retainKeys"
 SET_ORDER = "$setElementOrder/"
@@ -39,10 +43,28 @@ def json_patch(target: Obj, ops: Any) -> Obj:
         kind = "object" if isinstance(ops, dict) else "string"
         message = f"error decoding patch: json: cannot unmarshal {kind} into Go value of type jsonpatch.Patch"
         raise ApiError.bad_request(message)
+    if len(ops) > MOST_OPERATIONS:
+        raise ApiError(413, "RequestEntityTooLarge", f"The allowed maximum operations in a JSON patch is"
+                       f" {MOST_OPERATIONS}, got {len(ops)}")  # fmt: skip
     try:
-        patched: Obj = jsonpatch.JsonPatch(ops).apply(target)
-    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, AttributeError) as error:
+        patched: Obj = _applied(target, ops)
+    except (jsonpatch.JsonPatchException, jsonpatch.JsonPointerException, TypeError, AttributeError, KeyError) as error:
         raise ApiError.unprocessable() from error
+    return patched
+
+
+def _applied(target: Obj, ops: list[Any]) -> Any:
+    """One operation after the other; copies of copies may not grow without bounds."""
+    patched: Any = target
+    copies = 0
+    for op in ops:
+        if isinstance(op, dict) and op.get("op") == "copy":
+            copied = jsonpatch.JsonPointer(op["from"]).resolve(patched)
+            copies += len(orjson.dumps(copied))
+            if copies > MOST_COPIED:
+                message = f"Unable to complete the copy, the accumulated size increase of copy is {copies}"
+                raise ApiError(413, "RequestEntityTooLarge", f"{message}, exceeding the limit {MOST_COPIED}")
+        patched = jsonpatch.JsonPatch([op]).apply(patched, in_place=patched is not target)
     return patched
 
 

@@ -12,6 +12,7 @@ from devplane.schemas.types import Obj, TypeNode
 
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}([.,]\d+)?(Z|[+-]\d{2}:\d{2})")
 _GO_INTEGERS = {"int32": "int32", "int64": "int64", None: "int64"}
+_MOST = {"int32": 2**31, None: 2**63}
 _STRINGS = {
     "restartPolicy": "v1.RestartPolicy",
     "dnsPolicy": "v1.DNSPolicy",
@@ -63,17 +64,18 @@ def _scalar_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...
     kind, layout = schema.get("type"), schema.get("format")
     if layout == "quantity":
         yield from _quantity_errors(value)
-    elif not _fits(value, kind):
+    elif not _fits(value, kind, layout):
         yield _mismatch(value, _scalar_type(kind, layout, where[2]), where)
     elif isinstance(value, str):
         yield from _format_errors(value, layout)
 
 
-def _fits(value: Any, kind: str | None) -> bool:
+def _fits(value: Any, kind: str | None, layout: str | None) -> bool:
     if isinstance(value, bool) or kind == "boolean":
         return isinstance(value, bool) and kind == "boolean"
     if kind == "integer":
-        return isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        is_whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+        return is_whole and -_MOST.get(layout, _MOST[None]) <= value < _MOST.get(layout, _MOST[None])
     return isinstance(value, str if kind == "string" else int | float)
 
 

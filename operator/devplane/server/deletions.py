@@ -9,7 +9,7 @@ from aiohttp import web
 from devplane.machinery.deletion import Deleted
 from devplane.wire.answers import encoded
 from devplane.wire.negotiation import Form
-from devplane.wire.requests import Asked, is_true
+from devplane.wire.requests import Asked, is_true, number
 
 Obj = dict[str, Any]
 
@@ -23,13 +23,13 @@ _ANSWERS_OBJECT = frozenset({
 async def options_body(asked: Asked) -> Obj:
     """DeleteOptions as the body has them, completed by the query."""
     raw = await asked.request.read()
-    body: Obj = dict(await asked.body() or {}) if raw.strip() else {}
+    body: Obj = dict(await asked.body()) if raw.strip() else {}
     query = asked.query
     for key in ("propagationPolicy", "dryRun"):
         if query.get(key):
             body.setdefault(key, query[key])
-    if query.get("gracePeriodSeconds"):
-        body.setdefault("gracePeriodSeconds", int(query["gracePeriodSeconds"]))
+    if (seconds := number(query, "gracePeriodSeconds")) is not None:
+        body.setdefault("gracePeriodSeconds", seconds)
     if query.get("orphanDependents"):
         body.setdefault("orphanDependents", is_true(query["orphanDependents"]))
     return body

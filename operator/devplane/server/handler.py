@@ -70,7 +70,7 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY)
         for extra in self.extras:
             extra(app)
-        app.router.add_route("*", "/{path:.*}", self._handle)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._handle)
         app.on_response_prepare.append(self._date)
         return app
 
@@ -86,6 +86,8 @@ class Server:
             return refused(error)
         except web.HTTPRequestEntityTooLarge:
             return refused(ApiError(413, "RequestEntityTooLarge", "Request entity too large: limit is 8388608"))
+        except web.RequestPayloadError as error:
+            return refused(ApiError.bad_request(f"the body can't be read: {error}"))
         except Exception as error:  # the last line of defence of a server
             log.exception("Failed to answer method=%s path=%s", request.method, request.path)
             return refused(ApiError.internal(str(error)))

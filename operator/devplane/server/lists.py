@@ -8,11 +8,13 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Mapping
 from typing import Any
 
+import orjson
+
 from devplane.errors import ApiError, Cause
 from devplane.machinery.verbs import Api
 from devplane.resources.registry import Resource
 from devplane.storage.selectors import Selector
-from devplane.wire.requests import revision_of
+from devplane.wire.requests import number, revision_of
 
 Obj = dict[str, Any]
 
@@ -27,7 +29,7 @@ def listed(
     _check_version(api, version, query)
     found = api.list(resource, namespace, selector)
     metadata: Obj = {"resourceVersion": str(api.store.revision)}
-    limit = int(query.get("limit") or 0)
+    limit = number(query, "limit") or 0
     if token := query.get("continue"):
         began, start = _continued(token)
         if began < api.store.oldest:
@@ -37,7 +39,7 @@ def listed(
         metadata["resourceVersion"] = str(began)
     elif version == "0":
         limit = 0
-    if limit and len(found) > limit:
+    if 0 < limit < len(found):
         page = found[:limit]
         metadata["continue"] = _token(int(metadata["resourceVersion"]), _key(page[-1]))
         if selector.everything:
@@ -82,8 +84,11 @@ def _token(revision: int, last: tuple[str, str]) -> str:
 
 def _continued(token: str) -> tuple[int, tuple[str, str]]:
     try:
-        content = json.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
-        namespace, _, name = content["start"].rstrip("\0").rpartition("/")
-        return int(content["rv"]), (namespace, name)
+        content = orjson.loads(urlsafe_b64decode(token + "=" * (-len(token) % 4)))
+        revision, start = content["rv"], content["start"]
+        if type(revision) is not int or not isinstance(start, str):
+            raise ValueError(token)
+        namespace, _, name = start.rstrip("\0").rpartition("/")
+        return revision, (namespace, name)
     except (ValueError, KeyError, TypeError):
         raise ApiError.bad_request("invalid continue token: continue key is not valid") from None

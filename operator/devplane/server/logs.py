@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from devplane.errors import ApiError
 from devplane.streaming.asked import container_of
-from devplane.wire.requests import is_true
+from devplane.wire.requests import is_true, number
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
@@ -29,8 +28,8 @@ async def stream_logs(kubelet: Kubelet | None, pod: Obj, request: web.Request) -
         pod["metadata"]["name"],
         container,
         follow=is_true(query.get("follow")),
-        tail_lines=_number(query, "tailLines"),
-        since_seconds=_number(query, "sinceSeconds"),
+        tail_lines=number(query, "tailLines"),
+        since_seconds=number(query, "sinceSeconds"),
         timestamps=is_true(query.get("timestamps")),
         previous=is_true(query.get("previous")),
     )
@@ -43,15 +42,6 @@ async def stream_logs(kubelet: Kubelet | None, pod: Obj, request: web.Request) -
         return response
     await response.write_eof()
     return response
-
-
-def _number(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name)
-    if not text:
-        return None
-    if not text.isdigit():
-        raise ApiError.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
-    return int(text)
 
 
 def _check_started(pod: Obj, container: str, *, is_previous: bool) -> None:

@@ -8,20 +8,13 @@ from typing import Any
 
 from devplane.errors import ApiError, Cause, cannot_handle
 from devplane.machinery import scale
+from devplane.machinery.bodies import typed
 from devplane.machinery.schemas import Schema
 from devplane.machinery.targets import Target, Write
 from devplane.machinery.verbs import Api
 from devplane.patches.plain import json_patch, merge_patch, strategic_merge
-from devplane.wire.requests import (
-    APPLY_PATCH,
-    JSON_PATCH,
-    MERGE_PATCH,
-    PATCHES,
-    STRATEGIC_PATCH,
-    apply_body,
-    media_type,
-    parse_json,
-)
+from devplane.wire.requests import APPLY_PATCH, JSON_PATCH, MERGE_PATCH, PATCHES, STRATEGIC_PATCH, media_type
+from devplane.wire.texts import apply_body, check_depth, parse_json
 
 Obj = dict[str, Any]
 
@@ -48,7 +41,9 @@ def _check_type(target: Target, kind: str) -> None:
 def _change(kind: str, content: Any) -> Callable[[Obj, Schema], Obj]:
     def change(old: Obj, schema: Schema) -> Obj:
         if kind == JSON_PATCH:
-            return json_patch(old, content)
+            patched = json_patch(old, content)
+            check_depth(patched)
+            return patched
         if not isinstance(content, dict):
             raise ApiError.bad_request("the patch is not a JSON object")
         if kind == MERGE_PATCH or schema.types is None:
@@ -62,6 +57,7 @@ def _change(kind: str, content: Any) -> Callable[[Obj, Schema], Obj]:
 def _patch_scale(api: Api, target: Target, kind: str, content: Any, write: Write) -> Obj:
     current = scale.read(api, target)
     changed: Obj = json_patch(current, content) if kind == JSON_PATCH else merge_patch(current, content)
+    changed = typed(changed, "autoscaling/v1", "Scale")
     return scale.write(api, target, changed, replace(write, subresource=""))
 
 
@@ -100,6 +96,8 @@ def _check_configuration(target: Target, applied: Any) -> None:
     if not isinstance(applied, dict):
         raise ApiError.bad_request("the apply configuration is not an object")
     metadata = applied.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise ApiError.bad_request(cannot_handle(target.resource, "metadata is not an object"))
     if metadata.get("managedFields"):
         raise ApiError.bad_request("metadata.managedFields must be nil")
     name = metadata.get("name", target.name)

@@ -17,7 +17,7 @@ from devplane.resources.registry import Resource
 from devplane.storage.selectors import Selector
 from devplane.storage.store import Change, Store
 from devplane.wire.negotiation import Form
-from devplane.wire.requests import is_true, revision_of
+from devplane.wire.requests import is_true, number, revision_of
 
 Obj = dict[str, Any]
 
@@ -48,7 +48,7 @@ def watch_of(query: Any, resource: Resource, namespace: str | None, selector: Se
     since: int | None = revision_of(version) if version not in ("", "0") else None
     if initial is not None:
         since = None if is_true(initial) else (since or now)
-    seconds = float(query.get("timeoutSeconds") or 0) or random.uniform(1800, 3600)  # noqa: S311 (spreads reconnects)
+    seconds = float(number(query, "timeoutSeconds") or 0) or random.uniform(1800, 3600)  # noqa: S311 (spreads reconnects)
     bookmarks = is_true(query.get("allowWatchBookmarks"))
     return Watch(resource, namespace, selector, form, since, seconds, bookmarks, is_true(initial) and bookmarks)
 

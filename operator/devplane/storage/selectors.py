@@ -45,7 +45,7 @@ class Requirement:
 
 
 def _is_integer(text: str) -> bool:
-    return re.fullmatch(r"-?\d+", text) is not None
+    return re.fullmatch("-?[0-9]{1,19}", text) is not None
 
 
 class _Parser:

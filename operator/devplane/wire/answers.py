@@ -31,7 +31,8 @@ def page_not_found() -> web.Response:
 def warn(response: web.Response, warnings: Iterable[str]) -> None:
     """Each warning once, in a header of its own."""
     for warning in dict.fromkeys(warnings):
-        text = warning.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
+        text = "".join(one if one.isprintable() else " " for one in warning)
+        text = text.replace("\\", "\\\\").replace('"', '\\"')
         response.headers.add("Warning", f'299 - "{text}"')
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from base64 import b64encode
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
+
+import orjson
 
 from devplane.errors import ApiError
 from devplane.wire.protobuf_tables import Field, messages
@@ -51,6 +52,8 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Value]]:
                 yield key >> 3, value
             case 1 | 5 as wire:
                 width = 8 if wire == 1 else 4
+                if at + width > len(raw):
+                    raise MalformedError(f"a number of {width} bytes ends after the body")
                 yield key >> 3, raw[at : at + width]
                 at += width
             case 2:
@@ -119,12 +122,14 @@ def _value(kind: str, value: Value) -> Any:
             return b64encode(_bytes(value)).decode()
         case "t":
             return _time(_bytes(value))
+        case "m":
+            return _time(_bytes(value), is_micro=True)
         case "q":
             return _text(dict(_fields(_bytes(value))).get(1, b""))
         case "x":
             return _int_or_string(_bytes(value))
         case "r":
-            return json.loads(_bytes(dict(_fields(_bytes(value))).get(1, b"{}")))
+            return _raw_json(_bytes(dict(_fields(_bytes(value))).get(1, b"{}")))
         case _:
             return _message(kind, _bytes(value))
 
@@ -145,15 +150,27 @@ def _integer(value: Value) -> int:
     return value - (1 << 64) if value >= 1 << 63 else value
 
 
-def _time(raw: bytes) -> str | None:
+def _time(raw: bytes, *, is_micro: bool = False) -> str | None:
     parts = dict(_fields(raw))
     seconds = _integer(parts.get(1, 0))
     if not parts or seconds <= 0:
         return None
+    if seconds > _LAST_SECOND:
+        raise MalformedError(f"a time after the year 9999 ({seconds})")
     moment = datetime.fromtimestamp(seconds, UTC)
-    if nanoseconds := _integer(parts.get(2, 0)):
+    if (nanoseconds := _integer(parts.get(2, 0)) % 10**9) or is_micro:
         return f"{moment:%Y-%m-%dT%H:%M:%S}.{nanoseconds // 1000:06d}Z"
     return f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+
+
+_LAST_SECOND = 253_402_300_799
+
+
+def _raw_json(raw: bytes) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        raise MalformedError("a raw value that is not JSON") from None
 
 
 def _int_or_string(raw: bytes) -> int | str:

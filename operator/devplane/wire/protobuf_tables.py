@@ -1,7 +1,8 @@
 """Field numbers of the kinds that clients send as protobuf, from the published .proto files of Kubernetes.
 
-``number name type``: s string, i integer, b boolean, y bytes, t time, q quantity, x int-or-string, r raw JSON, or a
-message of this table; ``[]`` before a type is a list, ``{}`` a map from strings; ``*`` after it: kept when zero.
+``number name type``: s string, i integer, b boolean, y bytes, t time, m time in microseconds, q quantity, x
+int-or-string, r raw JSON, or a message of this table; ``[]`` before a type is a list,
+``{}`` a map from strings; ``*`` after it: kept when zero.
 """
 
 from __future__ import annotations
@@ -25,10 +26,10 @@ NamespaceStatus: 1 phase s
 Secret: 1 metadata ObjectMeta, 2 data {}y, 3 type s, 4 stringData {}s, 5 immutable b*
 ConfigMap: 1 metadata ObjectMeta, 2 data {}s, 3 binaryData {}y, 4 immutable b*
 ServiceAccount: 1 metadata ObjectMeta, 2 secrets []ObjectReference, 3 imagePullSecrets []LocalObjectReference, 4 automountServiceAccountToken b*
-Event: 1 metadata ObjectMeta, 2 involvedObject ObjectReference, 3 reason s, 4 message s, 5 source EventSource, 6 firstTimestamp t, 7 lastTimestamp t, 8 count i, 9 type s, 10 eventTime t, 12 action s, 13 related ObjectReference, 14 reportingComponent s, 15 reportingInstance s
+Event: 1 metadata ObjectMeta, 2 involvedObject ObjectReference, 3 reason s, 4 message s, 5 source EventSource, 6 firstTimestamp t, 7 lastTimestamp t, 8 count i, 9 type s, 10 eventTime m, 12 action s, 13 related ObjectReference, 14 reportingComponent s, 15 reportingInstance s
 EventSource: 1 component s, 2 host s
 Lease: 1 metadata ObjectMeta, 2 spec LeaseSpec
-LeaseSpec: 1 holderIdentity s*, 2 leaseDurationSeconds i*, 3 acquireTime t, 4 renewTime t, 5 leaseTransitions i*
+LeaseSpec: 1 holderIdentity s*, 2 leaseDurationSeconds i*, 3 acquireTime m, 4 renewTime m, 5 leaseTransitions i*
 ResourceAttributes: 1 namespace s, 2 verb s, 3 group s, 4 version s, 5 resource s, 6 subresource s, 7 name s
 NonResourceAttributes: 1 path s, 2 verb s
 SelfSubjectAccessReview: 1 metadata ObjectMeta, 2 spec SubjectAccessReviewSpec

@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
-
-import orjson
 
 from devplane.access.tokens import User
 from devplane.admission.attributes import Attributes
 from devplane.errors import ApiError, Cause
 from devplane.faults.rules import Request
+from devplane.machinery.bodies import typed
 from devplane.machinery.targets import Target, Write
 from devplane.machinery.writes import options
 from devplane.resources.registry import Registry, Resource
 from devplane.storage.store import copied
 from devplane.wire.negotiation import Form
+from devplane.wire.texts import parse_json, parse_yaml
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -95,8 +95,25 @@ def write_options(query: Mapping[str, str], user_agent: str, subresource: str) -
     if validation not in ("Strict", "Warn", "Ignore"):
         cause = Cause.unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])
         raise ApiError.invalid("CreateOptions.meta.k8s.io", "", [cause])
-    manager = query.get("fieldManager") or user_agent.partition("/")[0] or "unknown"
-    return Write(manager, bool(dry_run), validation, subresource)
+    return Write(_manager(query.get("fieldManager", ""), user_agent), bool(dry_run), validation, subresource)
+
+
+def _manager(named: str, user_agent: str) -> str:
+    """The name of the field manager; without one, what the User-Agent begins with, as far as that can be printed."""
+    if not named:
+        return "".join(one for one in user_agent.partition("/")[0] if one.isprintable())[:_LONGEST_MANAGER] or "unknown"
+    causes = []
+    if len(named.encode()) > _LONGEST_MANAGER:
+        text = f"Too long: may not be more than {_LONGEST_MANAGER} bytes"
+        causes.append(Cause("FieldValueTooLong", text, "fieldManager"))
+    if not named.isprintable():
+        causes.append(Cause.invalid("fieldManager", named, "should only contain printable characters"))
+    if causes:
+        raise ApiError.invalid("CreateOptions.meta.k8s.io", "", causes)
+    return named
+
+
+_LONGEST_MANAGER = 128
 
 
 def media_type(content_type: str) -> str:
@@ -118,55 +135,28 @@ def decode(body: bytes, content_type: str, kind: str) -> Any:
             raise ApiError.unsupported_media_type(f"{JSON}, {YAML}, {PROTOBUF}")
 
 
-def parse_json(body: bytes, kind: str) -> Any:
-    try:
-        return orjson.loads(body)
-    except orjson.JSONDecodeError:
-        text = body.decode(errors="replace")
-        why = f"couldn't get version/kind; json parse error: {_json_error(text)}"
-        raise ApiError.bad_request(f"the object provided is unrecognized (must be of type {kind}): {why}") from None
-
-
-def _json_error(text: str) -> str:
-    """A broken body as Go's decoder complains of it, with the beginning of the body."""
-    try:
-        json.loads(text)
-    except json.JSONDecodeError as error:
-        if error.pos >= len(text):
-            return "unexpected end of JSON input"
-        expected = "object key string" if "property name" in error.msg else "value"
-        shown = text if len(text) <= 64 else f"{text[:64]} ..."
-        return f"invalid character '{text[error.pos]}' looking for beginning of {expected} ({shown})"
-    return "invalid UTF-8"
-
-
-def parse_yaml(body: bytes) -> Any:
-    import yaml
-
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return orjson.loads(orjson.dumps(yaml.load(body, Loader=loader), default=str))  # noqa: S506 (it is a safe loader)
-    except (yaml.YAMLError, TypeError) as error:
-        raise ApiError.bad_request(f"error decoding YAML: {error}") from None
-
-
-def apply_body(body: bytes) -> Any:
-    """An apply configuration: YAML, which clients send as JSON."""
-    if body.lstrip()[:1] == b"{":
-        try:
-            return orjson.loads(body)
-        except orjson.JSONDecodeError:
-            pass
-    return parse_yaml(body)
-
-
 def is_true(text: str | None) -> bool:
     return text in ("true", "1", "True", "TRUE", "t", "T")
 
 
+def number(query: Mapping[str, str], name: str) -> int | None:
+    """A parameter that is a whole number; None where it is absent or empty."""
+    text = query.get(name)
+    if not text:
+        return None
+    if re.fullmatch("[+-]?[0-9]+", text) is None:
+        raise ApiError.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if len(text) > len(str(_LARGEST)) + 1 or not -_LARGEST <= (value := int(text)) <= _LARGEST:
+        raise ApiError.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
+    return value
+
+
+_LARGEST = 2**63 - 1
+
+
 def revision_of(text: str) -> int:
     """A resourceVersion parameter."""
-    if not text.isdigit():
+    if re.fullmatch("[0-9]{1,19}", text) is None:
         why = f'strconv.ParseUint: parsing "{text}": invalid syntax'
         raise ApiError(500, "", f'resourceVersion: Invalid value: "{text}": {why}')
     return int(text)
@@ -225,11 +215,30 @@ class Asked:
         flags = {key: is_true(query[key]) for key in ("stdin", "stdout", "stderr", "tty") if key in query}
         named = {"container": query["container"]} if "container" in query else {}
         command = {"command": query.getall("command")} if "command" in query else {}
-        ports = {"ports": [int(one) for one in query.getall("ports")]} if "ports" in query else {}
+        given = [number({"ports": one}, "ports") for one in query.getall("ports", ())]
+        ports = {"ports": given} if given else {}
         sub = self.place.resource.subresource(self.place.subresource)
         assert sub is not None
         return {"kind": sub.kind, "apiVersion": "v1", **flags, **named, **command, **ports}
 
     async def body(self) -> Any:
-        content_type = self.request.headers.get("Content-Type", "")
-        return decode(await self.request.read(), content_type, self.place.resource.kind)
+        """The value of the body; what is not stored is of the types of its kind, and an object in any case."""
+        api_version, kind = self._kind
+        value = decode(await self.request.read(), self.request.headers.get("Content-Type", ""), kind)
+        return value if self._is_of_object else typed(value, api_version, kind)
+
+    @property
+    def _is_of_object(self) -> bool:
+        """Whether the body is of the stored object itself, which is decoded where its schema is known."""
+        return self.verb in ("create", "update") and self.place.subresource in ("", "status") and (
+            "get" in self.place.resource.verbs)  # fmt: skip
+
+    @property
+    def _kind(self) -> tuple[str, str]:
+        if self.verb in ("delete", "deletecollection"):
+            return "v1", "DeleteOptions"
+        resource = self.place.resource
+        sub = resource.subresource(self.place.subresource)
+        if sub is None or not sub.version:
+            return resource.api_version, sub.kind if sub else resource.kind
+        return f"{sub.group}/{sub.version}", sub.kind

@@ -248,6 +248,13 @@ class FakeChildren:
         mine = [body for ref, body in world.items() if ref.kind == kind and _belongs(body, owner_uid)]
         return tuple(copy.deepcopy(body) for body in sorted(mine, key=_name))
 
+    def all(self, kind: Kind) -> tuple[Manifest, ...]:
+        world = self._kube.objects if self._frozen is None else self._frozen
+        ours = [
+            body for ref, body in world.items() if ref.kind == kind and _carries(body, {meta.MANAGED_BY: "tunebird"})
+        ]
+        return tuple(copy.deepcopy(body) for body in sorted(ours, key=_name))
+
 
 def ref_of(manifest: Manifest) -> Ref:
     """The reference of a manifest of a kind that `tunebird.kube.meta` knows."""

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fakes.kube import FakeChildren, FakeClock, FakeKube
+from fakes.kube import FakeChildren, FakeClock, FakeKube, ref_of
 from tunebird.kube.conditions import timestamp
 from tunebird.kube.errors import KubeError
 from tunebird.kube.meta import DEPLOYMENT, HTTP_ROUTE, MODEL_ROLLOUT, POD, REVISION, Key, Kind, Ref
@@ -230,7 +230,7 @@ class Cluster:
         conditions = [{"type": kind, "status": "True", "observedGeneration": generation} for kind in kinds]
         parents = [{"parentRef": {"name": "public"}, "conditions": conditions}]
         if route.get("status", {}).get("parents") != parents:
-            self.kube.patch(Ref(HTTP_ROUTE, "default", "support"), {"status": {"parents": parents}})
+            self.kube.patch(ref_of(route), {"status": {"parents": parents}})
 
     def restart(self, pod: str, restarts: int) -> None:
         """The container of a pod restarted: its counters begin anew."""

@@ -93,17 +93,36 @@ def _refusals(document: dict[str, Any]) -> list[str]:
     return []
 
 
+def _claimed(document: dict[str, Any], before: list[dict[str, Any]]) -> Iterator[str]:
+    """What a rollout of the same file claims already; `before` gets this one's route too."""
+    from tunebird.rollout import resolve
+    from tunebird.rollout.manifests import target
+    from tunebird.traffic.gateway_api import GatewayAPI
+    from tunebird.traffic.overlap import shared
+
+    if document["kind"] != "ModelRollout":
+        return
+    named = {**document, "metadata": {"uid": "", "namespace": "default", **document["metadata"]}}
+    (route,) = GatewayAPI().manifests(target(named, resolve.plan(named)), ())
+    for other in before:
+        is_another = other["metadata"]["name"] != route["metadata"]["name"]
+        if is_another and (claim := shared(route, other)):
+            theirs = other["metadata"]["name"]
+            yield f"spec.traffic.gatewayAPI: {claim} is {theirs}'s too; give one of them another hostname or match"
+    before.append(dict(route))
+
+
 @click.command()
 @file_option
 @click.pass_context
 def lint(context: click.Context, filename: str) -> None:
     """Check manifests without a cluster; exit code 1 when something is wrong."""
-    wrong = 0
+    wrong, routes = 0, list[dict[str, Any]]()
     for document in documents(filename):
         if not str(document.get("apiVersion", "")).startswith(f"{GROUP}/"):
             continue
         name = document.get("metadata", {}).get("name", "?")
-        found = problems(document)
+        found = problems(document) or [*_claimed(document, routes)]
         wrong += len(found)
         for line in found:
             click.echo(f"{name}: {line}", err=True)

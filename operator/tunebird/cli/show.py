@@ -149,7 +149,7 @@ def _rollout_lines(state: Object) -> Iterator[str]:
 
 def _complaints(state: Object) -> Iterator[str]:
     """Conditions that say why it does not go on."""
-    bad_when_true = ("Stalled", "Failed")
+    bad_when_true = ("Stalled", "Failed", "RouteShadowed")
     bad_when_false = ("DataReady", "Planned", "PodsReady", "Ready", "TrafficAccepted", "AnalysisPassing")
     for condition in state.get("conditions", []):
         kind, value = condition["type"], condition["status"]

@@ -12,3 +12,6 @@ class Children(Protocol):
 
     def of(self, owner_uid: str, kind: Kind) -> tuple[Manifest, ...]:
         """Those of `kind` whose controller, or label ``tunebird.dev/owner-uid``, is `owner_uid`; sorted by name."""
+
+    def all(self, kind: Kind) -> tuple[Manifest, ...]:
+        """Those of every owner in the watched namespaces; sorted by namespace and name."""

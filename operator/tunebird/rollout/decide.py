@@ -36,7 +36,8 @@ class Decision:
 def decide(seen: Observed) -> Decision:
     """One pass, from what was measured to what is asked for."""
     turn = Turn(seen, seen.progress)
-    for stage in (_sampled, obeyed, _targeted, _troubled, _pausing, _recovering, _judged, stepped, _weighed, _accepted):
+    stages = (_sampled, obeyed, _targeted, _troubled, _shadowed, _pausing, _recovering, _judged, stepped, _weighed)
+    for stage in (*stages, _accepted):
         turn = stage(turn)
     turn = _tidied(turn)
     return Decision(
@@ -133,6 +134,14 @@ def _troubled(turn: Turn) -> Turn:
         if not any(line.message.startswith(f"{start}{found.reason}") for line in turn.progress.history):
             turn = turn.say("ServerNotReady", f"{start}{found.sentence}", "Warning")
     return turn
+
+
+def _shadowed(turn: Turn) -> Turn:
+    """That another rollout's route gets the requests is told once for each such route."""
+    found = turn.seen.route.shadow if turn.seen.route else ""
+    if not found or any(line.message == found for line in turn.progress.history):
+        return turn
+    return turn.say("RouteShadowed", found, "Warning")
 
 
 def _pausing(turn: Turn) -> Turn:

@@ -38,6 +38,7 @@ from tunebird.rollout.status import progress_of
 from tunebird.rollout.trouble import first_trouble
 from tunebird.rollout.turn import Observed, RouteSeen, ServerSeen, Verb
 from tunebird.rollout.verbs import VERBS
+from tunebird.traffic.overlap import shadow
 from tunebird.traffic.registry import ROUTERS
 
 ANNOTATION = "tunebird.dev/"
@@ -81,7 +82,7 @@ class Observer:
             target=self._revision(plan, model, progress) if model else None,
             waiting=waiting,
             servers=_servers(world),
-            route=_route(owner, plan, world),
+            route=_route(owner, plan, world, self._children.all(HTTP_ROUTE)),
             round=await self._round(plan, progress, world, now),
             verbs=_verbs(owner),
         )
@@ -199,7 +200,7 @@ def _revision_label(item: Manifest) -> str:
     return str(item["metadata"].get("labels", {}).get(REVISION, ""))
 
 
-def _route(owner: Manifest, plan: Plan, world: World) -> RouteSeen | None:
+def _route(owner: Manifest, plan: Plan, world: World, routes: Iterable[Manifest] = ()) -> RouteSeen | None:
     live = world.live(HTTP_ROUTE, plan.name)
     if live is None:
         return None
@@ -207,7 +208,7 @@ def _route(owner: Manifest, plan: Plan, world: World) -> RouteSeen | None:
     prefix = f"{plan.name}-"
     known = routed.weights is not None and all(name.startswith(prefix) for name in routed.weights)
     shares = {name.removeprefix(prefix): weight for name, weight in (routed.weights or {}).items()} if known else None
-    return RouteSeen(shares, bool(routed.accepted), routed.message)
+    return RouteSeen(shares, bool(routed.accepted), routed.message, shadow(live, routes))
 
 
 def _verbs(owner: Manifest) -> tuple[Verb, ...]:

@@ -122,7 +122,8 @@ def _message(seen: Observed, decision: Decision) -> str:
         return "Waiting for a model"
     if not progress.accepted and seen.route is not None and seen.route.message:
         return f"{label(progress.stable)} is stable; the route is not accepted: {seen.route.message}"[:MESSAGE_LIMIT]
-    return f"{label(progress.stable)} serves"
+    unseen = f", but {seen.route.shadow}" if seen.route is not None and seen.route.shadow else ""
+    return f"{label(progress.stable)} serves{unseen}"[:MESSAGE_LIMIT]
 
 
 def _rollout(progress: Progress) -> Json:
@@ -237,13 +238,16 @@ def _selector(owner: Manifest, stable: Revision | None) -> str:
 
 def _conditions(owner: Manifest, seen: Observed, decision: Decision, phase: str) -> tuple[Condition, ...]:
     generation = owner["metadata"].get("generation", 0)
-    found = without(conditions_of(owner.get("status") or {}), "Reconciling", "Stalled")
     message = _message(seen, decision)
     facts = [_ready(seen, decision), _progressing(phase, message), _passing(decision), _traffic(seen, decision)]
     if phase in ("Initializing", "RollingBack") or (phase == "Progressing" and not decision.progress.accepted):
         facts.append(("Reconciling", "True", phase, message))
     if decision.progress.hold is not None:
         facts.append(("Stalled", "True", str(decision.progress.hold.holder), message))
+    if seen.route is not None and seen.route.shadow:
+        facts.append(("RouteShadowed", "True", "OlderRoute", seen.route.shadow))
+    passing = {"Reconciling", "Stalled", "RouteShadowed"} - {kind for kind, *_ in facts}
+    found = without(conditions_of(owner.get("status") or {}), *passing)
     for kind, state, reason, text in facts:
         found = set_condition(found, kind, state, reason, text, seen.now, generation)
     return found

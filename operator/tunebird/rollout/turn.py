@@ -26,11 +26,15 @@ class ServerSeen:
 
 @dataclass(frozen=True, slots=True)
 class RouteSeen:
-    """The live route: each revision's share, the same in every rule (else None), and whether all parents accept it."""
+    """The live route: each revision's share, the same in every rule (else None), and whether all parents accept it.
+
+    `shadow` says which older route gets its requests.
+    """
 
     shares: Mapping[str, int] | None
     accepted: bool
     message: str = ""
+    shadow: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,6 +39,13 @@ class ChildrenCache:
         mine = (entries[uid].manifest for uid in self._owned.get((owner_uid, kind), ()))
         return tuple(sorted(mine, key=lambda manifest: str(manifest["metadata"]["name"])))
 
+    def all(self, kind: Kind) -> tuple[Manifest, ...]:
+        """`Children.all`."""
+        found = (entry.manifest for entry in self._entries[kind].values())
+        return tuple(
+            sorted(found, key=lambda item: (str(item["metadata"]["namespace"]), str(item["metadata"]["name"])))
+        )
+
     def by_uid(self, kind: Kind, uid: str) -> Manifest | None:
         """One child by its own uid."""
         entry = self._entries[kind].get(uid)

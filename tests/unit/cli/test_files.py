@@ -77,6 +77,20 @@ def test_every_example_is_sound(path: Path) -> None:
     assert result.exit_code == 0, result.output
 
 
+def test_lint_finds_two_rollouts_of_one_file_that_claim_the_same_requests(tmp_path: Path) -> None:
+    second = a_rollout()
+    second["metadata"]["name"] = "chat-2"
+    file = tmp_path / "rollouts.yaml"
+    file.write_text(yaml.safe_dump_all([a_rollout(), second]))
+    result = CliRunner().invoke(lint, ["-f", str(file)])
+    assert result.exit_code == 1
+    assert "chat: ok" in result.output
+    assert (
+        "chat-2: spec.traffic.gatewayAPI: every hostname with path / on Gateway ml/public is chat's too"
+        in result.output
+    )
+
+
 def test_lint_ends_with_1_and_plan_refuses_what_is_wrong(tmp_path: Path) -> None:
     file = tmp_path / "job.yaml"
     file.write_text(yaml.safe_dump(a_job(method={"objective": "kto"})))

@@ -30,8 +30,13 @@ def errors(obj: Obj, types: TypeNode, kind: str) -> list[str]:
 def _errors(obj: Obj, types: TypeNode, struct: str, path: tuple[str, ...]) -> Iterator[str]:
     for name, value in obj.items():
         child = types.child(name)
-        if child is not None and value is not None:
+        if child is not None and not _is_quickly_fine(value, child):
             yield from _value_errors(value, child, (struct, (*path, name), name))
+
+
+def _is_quickly_fine(value: Any, types: TypeNode) -> bool:
+    """Most values are strings where strings belong."""
+    return value is None or (types.is_text and isinstance(value, str))
 
 
 def _value_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...], str]) -> Iterator[str]:
@@ -42,7 +47,7 @@ def _value_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...]
         return
     elif types.shape == "list" and isinstance(value, list):
         for item in value:
-            if item is not None:
+            if not _is_quickly_fine(item, types.element):
                 yield from _value_errors(item, types.element, where)
     elif types.shape == "list" or not isinstance(value, dict):
         yield _mismatch(value, go_type(types), where)
@@ -51,7 +56,7 @@ def _value_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...]
     else:
         for key, one in value.items():
             element = types.child(key)
-            if one is not None and element is not None:
+            if element is not None and not _is_quickly_fine(one, element):
                 yield from _value_errors(one, element, where)
 
 

@@ -20,6 +20,7 @@ class TypeNode:
 
     `shape` is ``scalar``, ``list``, ``map`` (an object, with declared fields or not) or ``any`` (not described:
     objects merge by key, lists are atomic, as the API server deduces it). `name` is the definition's, if it has one.
+    `is_text` says that any string will do and nothing else.
     """
 
     def __init__(self, schema: Obj, resolve: Resolve) -> None:
@@ -31,6 +32,7 @@ class TypeNode:
         self.list_type = self.schema.get("x-kubernetes-list-type", "atomic")
         self.keys = tuple(self.schema.get("x-kubernetes-list-map-keys", ())) if self.list_type == "map" else ()
         self.open = bool(self.schema.get("x-kubernetes-preserve-unknown-fields"))
+        self.is_text = _is_text(self.schema)
         self.atomic = self.shape == "scalar" or _is_atomic(self.schema, self.shape, self.list_type)
 
     @property
@@ -97,6 +99,10 @@ def _flattened(schema: Obj, resolve: Resolve) -> Obj:
         return schema
     beside = {key: value for key, value in schema.items() if key != "$ref"}
     return {**resolve(reference), **beside}
+
+
+def _is_text(schema: Obj) -> bool:
+    return schema.get("type") == "string" and not (schema.get("format") or schema.get("x-kubernetes-int-or-string"))
 
 
 def _shape(schema: Obj) -> str:

@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import click
 
 from tunebird import __version__
-from tunebird.cli import demo, dev, files, show, verbs, waiting
+from tunebird.cli import demo, dev, explain, files, show, verbs, waiting
 from tunebird.cli.kubectl import Kubectl
 
+# What shells say of a program that Ctrl-C ended.
+INTERRUPTED = 128 + signal.SIGINT
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class Interruptible(click.Group):
+    """Ctrl-C ends a command with one line and its own exit code."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except KeyboardInterrupt:
+            click.echo("\ninterrupted", err=True)
+            context.exit(INTERRUPTED)
+
+
+@click.group(cls=Interruptible, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="tunebird")
 @click.option("-n", "--namespace", default="", help="Namespace; the context's own when left out.")
 @click.option("--context", "context_name", default="", help="Context of the kubeconfig.")
@@ -24,6 +41,7 @@ main.add_command(dev.dev)
 main.add_command(demo.demo)
 main.add_command(show.status)
 main.add_command(show.list_)
+main.add_command(explain.explain)
 main.add_command(show.logs)
 main.add_command(waiting.wait)
 main.add_command(files.plan)

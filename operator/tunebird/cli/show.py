@@ -86,7 +86,7 @@ def tree(kind: str, seen: Object) -> Tree:
     root = Tree(head)
     for line in _job_lines(state) if kind == "finetunejob" else _rollout_lines(state):
         root.add(line)
-    if state.get("phase") not in ("Succeeded", "Healthy") and (waiting := [*_complaints(state)]):
+    if state.get("phase") not in ("Succeeded", "Healthy") and (waiting := [*complaints(state)]):
         branch = root.add("why")
         for line in waiting:
             branch.add(line)
@@ -147,7 +147,7 @@ def _rollout_lines(state: Object) -> Iterator[str]:
         yield _words(f"SLI     {sli['name']}", sli.get("verdict"), sli.get("reason"), sli.get("message"))
 
 
-def _complaints(state: Object) -> Iterator[str]:
+def complaints(state: Object) -> Iterator[str]:
     """Conditions that say why it does not go on."""
     bad_when_true = ("Stalled", "Failed", "RouteShadowed")
     bad_when_false = ("DataReady", "Planned", "PodsReady", "Ready", "TrafficAccepted", "AnalysisPassing")

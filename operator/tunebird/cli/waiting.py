@@ -35,7 +35,7 @@ def wait(context: click.Context, name: str, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while (outcome := judge(kind, seen)) is None:
         if time.monotonic() > deadline:
-            outcome = Outcome(TIMED_OUT, f"{name} is still {_phase(seen)} after {timeout:.0f} s: {_message(seen)}")
+            outcome = Outcome(TIMED_OUT, f"{name} is still {_phase(seen)} after {timeout:.0f} s: {sentence(seen)}")
             break
         time.sleep(1)
         kind, seen = resolve(kubectl, f"{kind}/{seen['metadata']['name']}")
@@ -49,7 +49,7 @@ def judge(kind: str, seen: Object) -> Outcome | None:
     if status.get("observedGeneration") != seen["metadata"].get("generation"):
         return None
     name, phase = seen["metadata"]["name"], _phase(seen)
-    text = f"{name}: {phase}. {_message(seen)}".strip()
+    text = f"{name}: {phase}. {sentence(seen)}".strip()
     if kind == "finetunejob":
         codes = {"Succeeded": SUCCEEDED, "Failed": FAILED, "Suspended": NEEDS_SOMEBODY}
     else:
@@ -68,7 +68,7 @@ def _condition(seen: Object, kind: str) -> Object:
     return next((condition for condition in conditions if condition["type"] == kind), {})
 
 
-def _message(seen: Object) -> str:
+def sentence(seen: Object) -> str:
     """The sentence that explains the present phase best."""
     status = seen.get("status", {})
     if status.get("message"):

@@ -2,7 +2,8 @@
 
     judged.py CONFIG base=DIRECTORY NAME=DIRECTORY...
 
-Every model is compared with the base, and the second with the third, case by case. Answers are cached where
+Every model is compared with the base, and the second with the third, case by case. Models answer in bf16, 32 cases at
+once: where the CPU knows bf16, some three times as fast as 32-bit floats and eight at once. Answers are cached where
 TUNEBIRD_CACHE says, under the digest of model, suite and code.
 """
 
@@ -14,21 +15,25 @@ from contextlib import redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
 
+import torch
+
 from tunebird_checks import intervals
 from tunebird_checks.answers import Outcome
 from tunebird_checks.metrics import differences
 from tunebird_trainer import config_file
-from tunebird_trainer.evaluation import evaluating, scores
+from tunebird_trainer.evaluation import evaluating, in_process, scores
 from tunebird_trainer.evaluation.interruptions import Interruptions
 from tunebird_trainer.stores import storage
 
 CONFIDENCE = 0.95
+BATCH = 32
 PLAIN = {"answer", "benign", "harmful"}  # tags that name no kind of case
 SHOWN = ("instructionSuccess", "unfinished", "overRefusal", "underRefusal", "perplexity")
 
 
 def main(config_path, named):
     config = config_file.load(Path(config_path))
+    in_process.load, in_process.BATCH = narrow(in_process.load), BATCH
     with redirect_stdout(sys.stderr):
         stops = Interruptions(lambda: False)
         plan = evaluating.Plan(config, evaluating.preflight(config), scores.Scores.of(config), stops)
@@ -43,8 +48,17 @@ def main(config_path, named):
     }))  # fmt: skip
 
 
+def narrow(load):
+    def loaded(directory):
+        found = load(directory)
+        found.model.to(torch.bfloat16)
+        return found
+
+    return loaded
+
+
 def subject(name, directory):
-    return evaluating.Subject(name, storage.directory_digest(directory), directory)
+    return evaluating.Subject(name, f"bf16 {storage.directory_digest(directory)}", directory)
 
 
 def measured(found):

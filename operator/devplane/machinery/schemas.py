@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
 
 from devplane.errors import Cause
@@ -33,10 +34,11 @@ class NoSchema:
 
     types: TypeNode | None = None
 
-    def decode_errors(self, _: Obj) -> list[str]:
-        return []
+    def decode_errors(self, obj: Obj) -> list[str]:
+        return _metadata_mismatch(obj)
 
-    def prune(self, _: Obj) -> list[str]:
+    def prune(self, obj: Obj) -> list[str]:
+        _drop_nulls(obj)
         return []
 
     def default(self, _: Obj) -> None:
@@ -79,10 +81,11 @@ class CustomSchema:
         self._structural = structural
         self.types: TypeNode | None = structural.types
 
-    def decode_errors(self, _: Obj) -> list[str]:
-        return []
+    def decode_errors(self, obj: Obj) -> list[str]:
+        return _metadata_mismatch(obj)
 
     def prune(self, obj: Obj) -> list[str]:
+        _drop_nulls(obj)
         return self._structural.prune(obj)
 
     def default(self, obj: Obj) -> None:
@@ -93,6 +96,28 @@ class CustomSchema:
 
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return _metadata_errors(new, old) + self._structural.validate(new, old)
+
+
+@cache
+def _object() -> TypeNode:
+    """The part of every object that is typed: its metadata."""
+    from devplane.schemas.definitions import definition_types
+    from devplane.schemas.types import TypeNode
+
+    reference = {"$ref": "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"}
+    return TypeNode({"type": "object", "properties": {"metadata": reference}}, definition_types)
+
+
+def _metadata_mismatch(obj: Obj) -> list[str]:
+    from devplane.schemas import decode
+
+    return decode.errors({"metadata": obj["metadata"]}, _object(), obj["kind"])
+
+
+def _drop_nulls(obj: Obj) -> None:
+    from devplane.schemas import decode
+
+    decode.drop_nulls({"metadata": obj["metadata"]}, _object())
 
 
 def _metadata_errors(new: Obj, old: Obj | None) -> list[Cause]:

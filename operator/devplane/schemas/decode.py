@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from base64 import b64decode
 from collections.abc import Iterator
@@ -189,11 +190,37 @@ def normalize(obj: Obj, types: TypeNode) -> None:
         obj.setdefault("metadata", {}).setdefault("creationTimestamp", None)
 
 
+def drop_nulls(obj: Obj, types: TypeNode) -> None:
+    """Nulls gone, as a typed decoder leaves them out; in a list they are what is there when nothing is set."""
+    for name in list(obj):
+        child, value = types.child(name), obj[name]
+        if value is None:
+            del obj[name]
+        elif child is not None and isinstance(value, dict):
+            drop_nulls(value, child)
+        elif child is not None and isinstance(value, list):
+            _fill(value, child.element)
+            for item in value:
+                if isinstance(item, dict):
+                    drop_nulls(item, child.element)
+
+
+def _fill(items: list[Any], types: TypeNode) -> None:
+    if None in items:
+        zero: Any = _ZEROS.get(types.schema.get("type", ""), "") if types.shape == "scalar" else None
+        empty: Any = [] if types.shape == "list" else {}
+        items[:] = [(zero if zero is not None else copy.copy(empty)) if one is None else one for one in items]
+
+
+_ZEROS: dict[str, Any] = {"boolean": False, "integer": 0, "number": 0}
+
+
 def _normalize_child(owner: Obj, name: str, types: TypeNode, *, is_kept: bool) -> None:
     value = owner[name]
     if isinstance(value, dict):
         normalize(value, types)
     elif isinstance(value, list):
+        _fill(value, types.element)
         for item in value:
             if isinstance(item, dict):
                 normalize(item, types.element)

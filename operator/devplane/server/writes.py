@@ -48,7 +48,7 @@ class Writes:
         if resource.plural == "bindings":
             pods = self._api.registry.named("pods")
             assert pods is not None
-            target = Target(pods, asked.place.namespace or "", body["metadata"]["name"])
+            target = Target(pods, asked.place.namespace or "", (body.get("metadata") or {}).get("name") or "")
             body = await self._answering.admitted(asked, "CREATE", body)
             return encoded(201, subresources.bind(self._api, target, body, asked.write()), asked.form)
         return encoded(

@@ -78,7 +78,8 @@ def test_controllers_live_through_objects_with_something_wrong(whole: Spawned, s
     cases = st.sampled_from(KINDS).flatmap(lambda path: st.tuples(st.just(path), mutated(st.just(simple(path)))))
     changes = st.sampled_from([
         {"replicas": 0}, {"replicas": 3}, {"suspend": True}, {"selector": SELECTOR}, {"parallelism": 0},
-        {"minAvailable": 1}, {"paused": True}, {"ports": None}, {"hard": {"pods": "1"}}, {"activeDeadlineSeconds": 1}, {"completions": 3},
+        {"minAvailable": 1}, {"paused": True}, {"ports": None}, {"hard": {"pods": "1"}},
+        {"activeDeadlineSeconds": 1}, {"completions": 3},
     ])  # fmt: skip
     explore(check, 50, size, case=cases, changed=changes)
     for kind in KINDS:

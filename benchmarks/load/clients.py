@@ -53,7 +53,8 @@ class Load:
 
     def __str__(self) -> str:
         half, most = percentiles(self.latencies)
-        return f"{self.rate:.0f}/s, latency p50 {half:.1f} ms, p99 {most:.1f} ms, {self.cpu_ms:.2f} ms CPU each"
+        cpu = f"{self.cpu_ms:.2f} ms of the server's CPU each, {1000 / self.cpu_ms:.0f} for a second of it"
+        return f"{self.rate:.0f}/s, latency p50 {half:.1f} ms, p99 {most:.1f} ms; {cpu}"
 
 
 def percentiles(seconds: Sequence[float]) -> tuple[float, float]:

@@ -51,6 +51,24 @@ class Plane:
         return time.monotonic() - began
 
 
+class Neighbours:
+    """What the machine does beside this program and its children."""
+
+    def __init__(self) -> None:
+        self._began, self._busy, self._own = time.monotonic(), _busy_seconds(), sum(os.times()[:4])
+
+    def cores(self) -> float:
+        """How many CPUs they took on average. Children count as own once they have ended."""
+        taken = _busy_seconds() - self._busy - (sum(os.times()[:4]) - self._own)
+        return max(taken, 0) / (time.monotonic() - self._began)
+
+
+def _busy_seconds() -> float:
+    """User, nice, system, interrupts and stolen time of all CPUs."""
+    fields = [int(one) for one in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return (sum(fields) - fields[3] - fields[4]) / TICKS
+
+
 @contextmanager
 def plane(data: Path, tree: Path = ROOT) -> Iterator[Plane]:
     """`python -m devplane serve` of the code in `tree`, with everything that it has: controllers and kubelet too."""

@@ -93,6 +93,11 @@ class Failure(Exception):  # noqa: N818  what users read is a reason, not an err
         return EXIT_CODES[self.reason]
 
 
+def first_line(error: BaseException) -> str:
+    """What an error says, short enough for a sentence about it."""
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+
+
 class Journal:
     """What is known about the run so far, rewritten whole at every change. Without a path it is kept in memory."""
 

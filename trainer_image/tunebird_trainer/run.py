@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _JOURNAL_SECONDS = 1.0
+_LARGE_BYTES = 1 << 30  # a second or two from memory, minutes from a network
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     evaluation.preflight(config)
     set_seed(config.training.seed)
     base = sources.fetch_model(config.model)
-    base_digest = config.model.digest or storage.directory_digest(base)
+    base_digest = config.model.digest or _hashed(base, session)
     tokenizer = load_tokenizer(base, config)
 
     session.enter("data")
@@ -93,6 +94,14 @@ def run(config: Config, session: Session) -> dict[str, Any]:
     versions = environment.versions()
     made = artifact.Run(config, base, base_digest, config_digest, code, versions, prepared, saved, evaluate)
     return artifact.publish(made)
+
+
+def _hashed(base: Path, session: Session) -> str:
+    """The base's digest; said first where reading it all takes a while."""
+    size = sum(path.stat().st_size for path in storage.files_in(base))
+    if session.first and size >= _LARGE_BYTES:
+        print(f"load: reading the base's {storage.readable(size)} for its digest", flush=True)
+    return storage.directory_digest(base)
 
 
 def trained(setting: Setting, session: Session) -> Saved:

@@ -9,7 +9,7 @@ from types import ModuleType, SimpleNamespace
 
 import pytest
 
-from trainer.evaluation.test_evaluating import Calm, asking, cases, evaluated
+from trainer.evaluation.asking import Calm, asking, cases, evaluated
 from trainer.web import JsonHandler, served
 from trainer.wrapper import Wrapper
 from tunebird_trainer.config import Suite

@@ -77,7 +77,7 @@ def test_an_output_that_belongs_to_another_run(tmp_path, base):
     assert "exists and is not of this run" in failure.message
 
 
-def test_a_run_that_has_published_needs_its_inputs_no_more(tmp_path, base):
+def test_a_run_that_has_published_needs_its_inputs_no_more(tmp_path, base, monkeypatch):
     from tunebird_trainer.stores import storage
 
     config = config_file.parse(placed(tmp_path, base))
@@ -87,6 +87,7 @@ def test_a_run_that_has_published_needs_its_inputs_no_more(tmp_path, base):
     told = {"job": {"uid": config.job.uid}, "configDigest": configs.run_digest(config), "digest": digest}
     (tmp_path / "out/tunebird.json").write_text(json.dumps(told))
     (tmp_path / "data.jsonl").unlink()
+    monkeypatch.setattr(storage, "directory_digest", None)  # the files are read once, by the run
     preflight.check(config)
 
 

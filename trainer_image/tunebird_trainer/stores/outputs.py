@@ -19,21 +19,31 @@ SCHEMES = ("pvc", "file", "s3", "gs", "oci")
 
 
 def existing(config: Config, config_digest: str) -> dict[str, Any] | None:
-    """The manifest of the artifact that an earlier try of this run published, if it is whole.
+    """The manifest of the artifact that an earlier try of this run published, once every file was found as it says.
 
     Raises:
         Failure: InvalidConfig when something else lies there.
     """
-    uri = config.output.uri
-    manifest, whole = _found(uri)
-    if manifest is None and whole:
-        return None
-    job = (manifest or {}).get("job") or {}
-    same = job.get("uid") == config.job.uid and (manifest or {}).get("configDigest") == config_digest
-    if manifest is not None and same and whole:
+    manifest = own(config, config_digest)
+    if manifest is None or _is_whole(config.output.uri, manifest):
         return manifest
-    what = "damaged" if same else "not of this run"
-    raise Failure(Reason.INVALID_CONFIG, f"output {uri} exists and is {what}; remove it or choose another output.uri")
+    raise _in_the_way(config.output.uri, "damaged")
+
+
+def own(config: Config, config_digest: str) -> dict[str, Any] | None:
+    """The same by what the manifest says alone: no file is read but that."""
+    uri = config.output.uri
+    manifest, is_empty = _manifest(uri)
+    if is_empty:
+        return None
+    job = manifest.get("job") or {}
+    if job.get("uid") == config.job.uid and manifest.get("configDigest") == config_digest:
+        return manifest
+    raise _in_the_way(uri, "not of this run")
+
+
+def _in_the_way(uri: str, what: str) -> Failure:
+    return Failure(Reason.INVALID_CONFIG, f"output {uri} exists and is {what}; remove it or choose another output.uri")
 
 
 def check_writable(uri: str) -> None:
@@ -92,26 +102,40 @@ def _kind(uri: str) -> str:
     return kind
 
 
-def _found(uri: str) -> tuple[dict[str, Any] | None, bool]:
-    """The manifest there, and whether all is as it says; (None, True) is an empty place."""
+def _manifest(uri: str) -> tuple[dict[str, Any], bool]:
+    """The manifest there, empty where it can't be read, and whether the place is empty."""
     match _kind(uri):
         case "pvc" | "file":
-            return _found_directory(sources.place(uri))
+            final = sources.place(uri)
+            return _read(final / MANIFEST), not final.exists()
         case "s3" | "gs":
-            manifest = objects.read_json(f"{uri}/{MANIFEST}", Subject(f"output {uri}", Reason.INVALID_CONFIG))
-            return manifest, manifest is None or objects.is_whole(uri, _files(manifest))
-        case _:  # a registry keeps blobs by digest, and a manifest only with all its blobs
-            return registry.published(uri), True
+            found = objects.read_json(f"{uri}/{MANIFEST}", Subject(f"output {uri}", Reason.INVALID_CONFIG))
+        case _:
+            found = registry.published(uri)
+    return found or {}, found is None
 
 
-def _found_directory(final: Path) -> tuple[dict[str, Any] | None, bool]:
-    if not final.exists():
-        return None, True
+def _read(path: Path) -> dict[str, Any]:
     try:
-        manifest: dict[str, Any] = json.loads((final / MANIFEST).read_text())
-        return manifest, manifest["digest"] == storage.directory_digest(final, leave_out=[MANIFEST])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None, False
+        found = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _is_whole(uri: str, manifest: dict[str, Any]) -> bool:
+    """Whether all is there as the manifest says."""
+    match _kind(uri):
+        case "pvc" | "file":
+            try:
+                found = storage.directory_digest(sources.place(uri), leave_out=[MANIFEST])
+            except OSError:
+                return False
+            return bool(found == manifest.get("digest"))
+        case "s3" | "gs":
+            return objects.is_whole(uri, _files(manifest))
+        case _:  # a registry keeps blobs by digest, and a manifest only with all its blobs
+            return True
 
 
 def _files(manifest: dict[str, Any]) -> dict[str, str]:

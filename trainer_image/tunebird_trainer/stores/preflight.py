@@ -25,7 +25,7 @@ def check(config: Config) -> None:
     """
     with suppress(OSError):  # of a volume that answers badly: judged where the run meets it
         if is_local(config.output.uri):
-            if outputs.existing(config, configs.run_digest(config)):
+            if outputs.own(config, configs.run_digest(config)):  # whether it is whole, the run finds out
                 return
             outputs.check_writable(config.output.uri)
     check_inputs(config)

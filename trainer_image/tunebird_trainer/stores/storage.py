@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.outcome import Failure, Reason, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -150,13 +150,13 @@ def storage_failure(error: BaseException, directory: Path) -> Failure | None:
     if any(_means_full(each, directory) for each in chain):
         return Failure(
             Reason.DISK_FULL,
-            f"the volume of {place} is full: {_short(error)}; free space there or enlarge it, and the run goes on from "
-            "its last checkpoint",
+            f"the volume of {place} is full: {first_line(error)}; free space there or enlarge it, and the run goes on "
+            "from its last checkpoint",
         )
     if any(isinstance(each, OSError) and each.errno in _LOST for each in chain):
         return Failure(
             Reason.STORAGE_UNAVAILABLE,
-            f"the volume of {place} can't be used: {_short(error)}; check that it is mounted and writable",
+            f"the volume of {place} can't be used: {first_line(error)}; check that it is mounted and writable",
         )
     return None
 
@@ -182,10 +182,6 @@ def _causes(error: BaseException | None) -> Iterable[BaseException]:
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__
-
-
-def _short(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
 
 
 def _hidden(relative: Path) -> bool:

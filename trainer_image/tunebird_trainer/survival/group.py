@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from tunebird_trainer.outcome import Failure, Reason
+from tunebird_trainer.outcome import Failure, Reason, first_line
 from tunebird_trainer.survival import heartbeat
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _store(patience: Patience) -> Any:
 
 
 def _unreached(host: str, port: int, patience: Patience, error: Exception) -> Failure:
-    said = _first_line(error)
+    said = first_line(error)
     if rank() == 0:
         remedy = "free it, or set MASTER_PORT to another one"
         return Failure(Reason.RENDEZVOUS_TIMEOUT, f"process 0 can't listen on port {port} ({said}); {remedy}")
@@ -116,10 +116,6 @@ def _unreached(host: str, port: int, patience: Patience, error: Exception) -> Fa
         f"process {rank()} did not reach process 0 at {host}:{port} within {patience.seconds:g} s ({said}); "
         "look at the first pod's log and at the network between the pods",
     )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or ["no answer"])[0][:200]
 
 
 def roll_call(store: Any, identity: str, patience: Patience) -> None:
@@ -132,12 +128,12 @@ def roll_call(store: Any, identity: str, patience: Patience) -> None:
     except RuntimeError as error:
         raise Failure(
             Reason.RENDEZVOUS_TIMEOUT,
-            f"process {rank()} lost process 0 before all had come ({_first_line(error)}); look at the first pod's log",
+            f"process {rank()} lost process 0 before all had come ({first_line(error)}); look at the first pod's log",
         ) from error
 
 
 def _call(store: Any, identity: str, patience: Patience) -> None:
-    me, absent = rank(), list(range(world_size()))
+    me, absent, is_compared = rank(), list(range(world_size())), False
     if store.add(f"came/{me}", 1) > 1:
         _refuse(store, f"two processes came as number {me}; give each node its own NODE_RANK")
     store.set(f"identity/{me}", identity)
@@ -145,8 +141,9 @@ def _call(store: Any, identity: str, patience: Patience) -> None:
         if store.check(["refused"]):
             raise Failure(Reason.INVALID_CONFIG, store.get("refused").decode())
         absent = [each for each in absent if not store.check([f"identity/{each}"])]
-        if 0 not in absent:
+        if 0 not in absent and not is_compared:
             _compare(store, [me])
+            is_compared = True
         if absent and patience.over():
             names = ", ".join(map(str, absent))
             raise Failure(

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 
 FACTOR = float(os.environ.get("TUNEBIRD_FUZZ") or 0)
-LONG = 25
+LONG = 12
 LONG_SECONDS = 0 if FACTOR else 3000
 
 SIZES = pytest.mark.parametrize(

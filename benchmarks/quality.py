@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -203,8 +204,9 @@ def general_texts(home: Path, source: Path) -> Path:
 def preferred(trainer: Trainer, base: Path, source: Path) -> Json:
     """What DPO does to the rewards of held-out pairs."""
     rows = sorted(json.loads(source.read_text(encoding="utf-8")), key=pair_length)[:PAIRS]
-    path = written(trainer.home / "pairs.jsonl", [row for n, row in enumerate(rows) if n % 5 < 3])
-    held = written(trainer.home / "held-pairs.jsonl", [row for n, row in enumerate(rows) if n % 5 >= 3])
+    trained = [row for n, row in enumerate(rows) if n % 5 < 3]
+    path = written(trainer.home / "pairs.jsonl", trained)
+    held = written(trainer.home / "held-pairs.jsonl", apart([row for n, row in enumerate(rows) if n % 5 >= 3], trained))
     changes = {
         "model": {"uri": f"file://{base}"},
         "datasets": [dataset("pairs", path, "preference")],
@@ -215,6 +217,20 @@ def preferred(trainer: Trainer, base: Path, source: Path) -> Json:
     told = trainer.run(ROOT / "benchmarks" / "recipes" / "preferred.py", base, adapter, held, str(BETA))
     found: Json = json.loads(told.splitlines()[-1])
     return found
+
+
+def apart(rows: list[Json], trained: list[Json]) -> list[Json]:
+    """The rows that share at most half of their word triples with each of those that are trained on."""
+    known = [triples(row) for row in trained]
+    found = [(row, triples(row)) for row in rows]
+    return [row for row, own in found if all(len(own & each) <= NEAR * min(len(own), len(each)) for each in known)]
+
+
+def triples(row: Json) -> set[tuple[str, ...]]:
+    """Of the conversation and its chosen answer."""
+    text = " ".join(turn["value"] for turn in [*row["conversations"], row["chosen"]])
+    words = re.findall(r"\w+", text.lower())
+    return set(zip(words, words[1:], words[2:], strict=False))
 
 
 def pair_length(row: Json) -> int:

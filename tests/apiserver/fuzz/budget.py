@@ -1,4 +1,4 @@
-"""How much is tried. By default little, and the same each time; `--slow` marks more; TUNEBIRD_FUZZ as much as wanted.
+"""How much is tried. By default little, and the same each time; tests marked slow try more, TUNEBIRD_FUZZ even more.
 
 ``TUNEBIRD_FUZZ=100 pytest tests/apiserver/fuzz -k long`` tries a hundred times what the long tests try, other examples
 in each run, for hours.

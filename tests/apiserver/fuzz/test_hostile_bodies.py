@@ -57,7 +57,7 @@ def test_a_real_body_with_something_wrong_is_taken_or_refused(wire: Wire, size: 
     def check(request: tuple[str, Any]) -> None:
         post(wire, request[0], encoded(request[1]))
 
-    explore(check, 150, size, request=requests())
+    explore(check, 100, size, request=requests())
 
 
 @SIZES
@@ -154,7 +154,7 @@ def test_damaged_protobuf_is_taken_or_refused(wire: Wire, size: int) -> None:
     messages = st.sampled_from(sorted(known)).flatmap(
         lambda path: st.tuples(st.just(path), damaged(st.just(known[path])) | damaged(damaged(st.just(known[path]))))
     )
-    explore(lambda one: post(wire, *one, PROTOBUF), 150, size, one=messages)
+    explore(lambda one: post(wire, *one, PROTOBUF), 100, size, one=messages)
     options = damaged(st.just(protobufs.encoded(DELETE_OPTIONS)))
     headers = {"Content-Type": PROTOBUF}
     target = f"{SPACE}/configmaps/one?dryRun=All"

@@ -63,7 +63,7 @@ def test_any_query_is_answered(wire: Wire, size: int) -> None:
     queries = st.dictionaries(st.sampled_from(harmless), WORDS, max_size=4)
     methods = st.sampled_from(["GET", "POST", "PUT", "PATCH", "DELETE"])
     names = st.sampled_from(["", "/one", "/one/status", "/one/scale"])
-    explore(check, 120, size, path=st.sampled_from(sorted(STORED)), name=names, method=methods, query=queries)
+    explore(check, 80, size, path=st.sampled_from(sorted(STORED)), name=names, method=methods, query=queries)
 
 
 @pytest.mark.parametrize("option", ["dryRun", "timeoutSeconds"])
@@ -94,7 +94,7 @@ def test_any_selector_is_taken_or_refused(wire: Wire, size: int) -> None:
         judged(wire.ask(method, f"{path}?{query}"))
 
     paths = st.sampled_from(sorted(STORED))
-    explore(check, 120, size, path=paths, labels=texts, fields=texts, method=st.sampled_from(["GET", "DELETE"]))
+    explore(check, 80, size, path=paths, labels=texts, fields=texts, method=st.sampled_from(["GET", "DELETE"]))
 
 
 @SIZES
@@ -124,7 +124,7 @@ def test_any_path_is_answered(wire: Wire, size: int) -> None:
     queries = st.dictionaries(st.sampled_from(OPTIONS), WORDS, max_size=2)
     odd = st.lists(SEGMENTS, max_size=7)
     real = PATHS.flatmap(lambda path: st.lists(SEGMENTS, max_size=3).map(lambda more: [*path.split("/")[1:], *more]))
-    explore(check, 150, size, method=METHODS, segments=odd | real, query=queries)
+    explore(check, 100, size, method=METHODS, segments=odd | real, query=queries)
 
 
 HEADERS = (
@@ -158,7 +158,7 @@ def test_any_header_is_taken_or_refused(wire: Wire, size: int) -> None:
     methods = st.sampled_from(["GET", "POST", "PATCH", "DELETE"])
     explore(
         check,
-        150,
+        100,
         size,
         method=methods,
         path=paths,

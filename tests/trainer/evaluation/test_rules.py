@@ -22,6 +22,9 @@ def parsed(suites, gates, **changes):
         {"metric": "core.perplexity", "maxRegressionRelative": 0.1, "compareTo": "pvc://models/other"},
         {"metric": "training.memorisation", "maximum": 0.1},
         {"metric": "validation.perplexity", "maxRegressionRelative": 0},
+        {"metric": "core.perplexity", "maximum": 95},
+        {"metric": "core.latency", "maximum": 30},
+        {"metric": "core.accuracy", "maxRegressionRelative": 1.5},
     ],
 )
 def test_gates_that_make_sense_are_taken(gate):
@@ -40,6 +43,13 @@ def test_gates_that_make_sense_are_taken(gate):
         ({"metric": "core.judgeScore", "minimum": 0.5}, "the suite has no judge"),
         ({"metric": "canaries.exposure", "maximum": 4}, "set evaluation.canaries"),
         ({"metric": "training.accuracy", "minimum": 0.5}, "training has memorisation"),
+        (
+            {"metric": "core.instructionSuccess", "minimum": 95},
+            "minimum: 95 lies outside 0 to 1, where core.instructionSuccess is; write 0.95 for 95 %",
+        ),
+        ({"metric": "core.rougeL", "minimum": -0.5}, "minimum: -0.5 lies outside 0 to 1"),
+        ({"metric": "training.memorisation", "maximum": 10}, "maximum: 10 lies outside 0 to 1"),
+        ({"metric": "core.accuracy", "maxRegressionAbsolute": 2}, "maxRegressionAbsolute: 2 lies outside 0 to 1"),
     ],
 )
 def test_gates_that_do_not_are_named_with_the_remedy(gate, told):

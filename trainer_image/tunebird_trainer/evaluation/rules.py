@@ -68,7 +68,21 @@ def _gate_faults(gate: Gate, config: Config) -> list[str]:
                       "maxRegressionAbsolute, maxRegressionRelative")  # fmt: skip
     elif "maxRegression" not in given[0] and gate.compare_to != "base":
         faults.append(f"compareTo: {gate.compare_to} goes with a maxRegression; {given[0]} compares with nothing")
-    return faults
+    return faults + [_no_share(gate, name, value) for name, value in _bounds(gate) if _outside(gate, name, value)]
+
+
+def _outside(gate: Gate, bound: str, value: float) -> bool:
+    """Is the bound one that no share or score, which lie between 0 and 1, could ever reach or break?"""
+    from tunebird_checks.metrics import METRICS, Kind
+
+    known = METRICS.get(gate.metric.partition(".")[2])
+    bounded = known is not None and known.kind in (Kind.SHARE, Kind.SCORE)
+    return bounded and bound != "maxRegressionRelative" and not 0 <= value <= 1
+
+
+def _no_share(gate: Gate, bound: str, value: float) -> str:
+    percent = f"; write {value / 100:g} for {value:g} %" if 1 < value <= 100 else "; use one in this range"
+    return f"{bound}: {value:g} lies outside 0 to 1, where {gate.metric} is{percent}"
 
 
 def _metric_faults(gate: Gate, config: Config) -> list[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
+
 from devplane.errors import ApiError, Cause, cannot_handle, wrong_kind
 from devplane.machinery.schemas import Schema
 from devplane.machinery.targets import Target, Write
@@ -125,8 +127,13 @@ def renamed(new: Obj) -> Cause:
 
 
 def same(old: Obj, new: Obj) -> bool:
-    """Nothing changed but, at most, times in managedFields."""
-    return _comparable(old) == _comparable(new)
+    """Nothing changed but, at most, times in managedFields. To Python alone true is 1: bytes decide what is equal."""
+    before, after = _comparable(old), _comparable(new)
+    return before == after and _sorted_bytes(before) == _sorted_bytes(after)
+
+
+def _sorted_bytes(obj: Obj) -> bytes:
+    return orjson.dumps(obj, option=orjson.OPT_SORT_KEYS)
 
 
 def _comparable(obj: Obj) -> Obj:

@@ -35,6 +35,7 @@ class Sharing:
 
 
 def _adopt(new: Obj, old: Obj) -> None:
+    """Parts are equal when their bytes are: to Python alone, true is 1."""
     for key, value in new.items():
-        if isinstance(value, dict | list) and old.get(key) == value:
+        if isinstance(value, dict | list) and old.get(key) == value and orjson.dumps(old[key]) == orjson.dumps(value):
             new[key] = old[key]

@@ -118,6 +118,14 @@ def test_headers_that_were_found(wire: Wire, headers: Any, query: str, code: int
     assert answer.code == code, answer
 
 
+def test_a_list_of_ones_that_becomes_true_is_a_change(wire: Wire) -> None:
+    """To Python 1 is true; an update from one to the other was taken for none."""
+    for value in ([1, 1], [True, True], [0]):
+        whole = [{"op": "add", "path": "/spec", "value": {"any": value}}]
+        judged(wire.ask("PATCH", f"{THINGS}/one", whole, JSON_PATCH))
+        assert encoded(judged(wire.ask("GET", f"{THINGS}/one")).body["spec"]["any"]) == encoded(value)
+
+
 def test_compressed_bodies_do_not_unfold(wire: Wire) -> None:
     """Kubernetes does not look at Content-Encoding; what would unfold to gigabytes is a body of strange characters."""
     bomb = gzip.compress(b" " * (64 << 20))

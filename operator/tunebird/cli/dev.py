@@ -41,7 +41,7 @@ home_option = click.option(
     help=f"Add the context {kubeconfig.CONTEXT} to your own kubeconfig until `down`.",
 )
 def up(home: Path, nodes: int, gpus: int, environment: tuple[str, ...], merge_kubeconfig: bool) -> None:
-    """Start the local cluster; the objects of an earlier one in the same folder are still there."""
+    """Start the local cluster, or those of its programs that ended; what was stored in its folder is still there."""
     for entry in environment:
         if "=" not in entry:
             raise click.BadParameter(f"{entry}: write it as NAME=VALUE", param_hint="--env")
@@ -79,21 +79,30 @@ def reset(home: Path, yes: bool) -> None:
     _tell(local.reset(options, say=click.echo), is_merged=options.merge_kubeconfig)
 
 
+def _nothing(home: Path) -> str:
+    """Which sentence and which command help somebody whose cluster does not run, or not all of it."""
+    command = "tunebird dev up" + ("" if home == local.default_home() else f" --home {home}")
+    gone = " and ".join(local.ended(home))
+    if gone:
+        return f"{gone} ended: `{command}` starts {gone} again and leaves what runs alone"
+    return f"no cluster is up in {home}: `{command}` starts one"
+
+
 @dev.command("status")
 @home_option
 @click.pass_context
 def status_(context: click.Context, home: Path) -> None:
-    """Which programs run; exit code 1 when the cluster is not up."""
+    """Which programs run; exit code 1 when one of them does not."""
     for program in programs.recall(home):
         state = f"running, pid {program.pid}" if program.alive() else "not running"
         click.echo(f"{program.name:<10} {state:<22} {program.log}")
-    running = local.read(home)
-    if running is None:
-        click.echo(f"no cluster is up in {home}: `tunebird dev up` starts one")
+    reached = local.read(home, "devplane")
+    if reached is not None:
+        click.echo(f"gateway    {reached.gateway}")
+        click.echo(f"export KUBECONFIG={reached.kubeconfig}")
+    if local.read(home) is None:
+        click.echo(_nothing(home))
         context.exit(1)
-    else:
-        click.echo(f"gateway    {running.gateway}")
-        click.echo(f"export KUBECONFIG={running.kubeconfig}")
 
 
 @dev.command("load")
@@ -104,9 +113,9 @@ def status_(context: click.Context, home: Path) -> None:
 @click.option("--seconds", default=120.0, show_default=True, help="How long; Ctrl-C ends it earlier.")
 def load_(home: Path, host: str, model: str, rate: float, seconds: float) -> None:
     """Send chat requests through the local gateway, and count the answers of each version."""
-    running = local.read(home)
+    running = local.read(home, "traefik")
     if running is None:
-        raise click.ClickException(f"no cluster is up in {home}: `tunebird dev up` starts one")
+        raise click.ClickException(_nothing(home))
     with Load(Target(running.gateway, model, host), rate) as load, suppress(KeyboardInterrupt):
         while load.now() < seconds:
             time.sleep(min(10.0, max(0.0, seconds - load.now())))

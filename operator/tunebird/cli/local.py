@@ -58,7 +58,7 @@ def default_home() -> Path:
 
 
 def up(options: Options, say: Say) -> Local:
-    """Start what is not running yet and wait until it works.
+    """Start what is not running yet and wait until it works; what runs is left alone.
 
     Raises:
         click.ClickException: a program is missing or did not start; the message carries the end of its log.
@@ -66,6 +66,8 @@ def up(options: Options, say: Say) -> Local:
     running = read(options.home)
     if running is not None:
         say(f"already up in {options.home}")
+    elif ended(options.home):
+        running = _complete(options, say)
     else:
         running = _start(options, say)
     if options.merge_kubeconfig:
@@ -93,10 +95,47 @@ def _start(options: Options, say: Say) -> Local:
     except BaseException:
         programs.stop_all(home)
         raise
-    local = Local(home, home / "kubeconfig", f"http://127.0.0.1:{ports['web']}", f"http://127.0.0.1:{ports['http']}")
-    facts = {"gateway": local.gateway, "operator_http": local.operator_http, "report_port": ports["report"]}
-    (home / "local.json").write_text(json.dumps(facts))
-    return local
+    (home / "local.json").write_text(json.dumps(ports))
+    return _local(home, ports)
+
+
+def _local(home: Path, ports: Mapping[str, int]) -> Local:
+    return Local(home, home / "kubeconfig", f"http://127.0.0.1:{ports['web']}", f"http://127.0.0.1:{ports['http']}")
+
+
+def _ports(home: Path) -> dict[str, int]:
+    return dict(json.loads((home / "local.json").read_text()))
+
+
+def ended(home: Path) -> tuple[str, ...]:
+    """Which programs of a cluster ended by themselves while others go on; empty where all run, or none."""
+    started = programs.recall(home)
+    gone = tuple(program.name for program in started if not program.alive())
+    return gone if (home / "local.json").exists() and len(gone) < len(started) else ()
+
+
+def _complete(options: Options, say: Say) -> Local:
+    """Start what ended, where it was reached before."""
+    home, ports = options.home, _ports(options.home)
+    again: dict[str, Callable[[], object]] = {
+        "devplane": lambda: _devplane(options, _api_port(home)),
+        "traefik": lambda: _traefik(home, ports),
+        "operator": lambda: restart_operator(home),
+    }
+    for name in (name for name in again if name in ended(home)):
+        say(f"starting {name} again; what runs is left alone")
+        try:
+            again[name]()
+        except click.ClickException as error:
+            remedy = "`tunebird dev down`, then `tunebird dev up`, starts all anew"
+            raise click.ClickException(f"{error.message}\n{remedy}") from error
+    return _local(home, ports)
+
+
+def _api_port(home: Path) -> int:
+    """Where the programs that go on expect the control plane."""
+    cluster, _ = _credentials(home / "kubeconfig")
+    return int(cluster["server"].rsplit(":", 1)[1])
 
 
 def _merge(running: Local, say: Say) -> None:
@@ -135,33 +174,31 @@ def reset(options: Options, say: Say) -> Local:
     return up(options, say)
 
 
-def read(home: Path) -> Local | None:
-    """The running cluster of `home`, or None when any of its programs is not alive."""
-    facts = home / "local.json"
-    started = programs.recall(home)
-    if not facts.exists() or not started or not all(program.alive() for program in started):
+def read(home: Path, *needed: str) -> Local | None:
+    """The running cluster of `home`, or None when any of its programs, or of those `needed`, is not alive."""
+    alive = {program.name: program.alive() for program in programs.recall(home)}
+    if not (home / "local.json").exists() or not alive or not all(alive.get(name) for name in needed or alive):
         return None
-    known = json.loads(facts.read_text())
-    return Local(home, home / "kubeconfig", known["gateway"], known["operator_http"])
+    return _local(home, _ports(home))
 
 
 def down(home: Path) -> tuple[str, ...]:
     """End the cluster's programs; its objects stay in `home` for the next `up`."""
-    ended = programs.stop_all(home)
+    stopped = programs.stop_all(home)
     (home / "local.json").unlink(missing_ok=True)
     merged = home / "merged"
     if merged.exists():
         kubeconfig.unmerge(home, Path(merged.read_text()))
         merged.unlink()
-    return ended
+    return stopped
 
 
-def _devplane(options: Options) -> None:
+def _devplane(options: Options, port: int = 0) -> None:
     home = options.home
     images = home / "images.yaml"
     images.write_text(yaml.safe_dump({"images": list(_images(options.environment))}, sort_keys=False))
     argv = [sys.executable, "-m", "devplane", "serve", "--data-dir", str(home / "devplane"), "--images", str(images)]
-    argv += ["--kubeconfig", str(home / "kubeconfig")]
+    argv += ["--kubeconfig", str(home / "kubeconfig"), "--port", str(port)]
     if options.gpus:
         argv += ["--gpus", str(options.gpus)]
     if options.nodes != 1:
@@ -300,9 +337,8 @@ def start_operator(home: Path, http_port: int, report_port: int) -> programs.Pro
 
 def restart_operator(home: Path) -> programs.Program:
     """Start the operator again on the ports it had (after it was killed)."""
-    facts = json.loads((home / "local.json").read_text())
-    programs.remember(home, [program for program in programs.recall(home) if program.name != "operator"])
-    return start_operator(home, int(facts["operator_http"].rsplit(":", 1)[1]), facts["report_port"])
+    ports = _ports(home)
+    return start_operator(home, ports["http"], ports["report"])
 
 
 def answers(url: str) -> bool:

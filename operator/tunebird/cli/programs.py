@@ -74,7 +74,10 @@ def _born(pid: int) -> str:
 
 
 def start(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Program:
-    """Start a program in its own session with its output in `<folder>/<name>.log`, and remember it there."""
+    """Start a program in its own session with its output in `<folder>/<name>.log`, and remember it there.
+
+    It takes the place of one of the same name that was started before.
+    """
     log = folder / f"{name}.log"
     with log.open("ab") as sink:
         process = subprocess.Popen(
@@ -86,7 +89,8 @@ def start(name: str, argv: Sequence[str], folder: Path, env: Mapping[str, str] |
             env={**os.environ, **(env or {})},
         )
     program = Program(name, process.pid, _born(process.pid), str(log))
-    remember(folder, (*recall(folder), program))
+    known = {one.name: one for one in recall(folder)}
+    remember(folder, tuple({**known, name: program}.values()))
     return program
 
 

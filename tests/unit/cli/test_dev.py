@@ -1,0 +1,97 @@
+"""`tunebird dev` says what runs, and starts what does not without touching the rest."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from tunebird.cli import local, programs
+from tunebird.cli.main import main
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
+PORTS = {"web": 20001, "traefik": 20002, "http": 20003, "report": 20004}
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Path:
+    """A folder whose three programs run, as far as anybody can see."""
+    (tmp_path / "local.json").write_text(json.dumps(PORTS))
+    for name in ("devplane", "traefik", "operator"):
+        programs.start(name, SLEEPER, tmp_path)
+    return tmp_path
+
+
+@pytest.fixture(autouse=True)
+def all_ended(tmp_path: Path) -> object:
+    yield
+    programs.stop_all(tmp_path)
+
+
+def pids(home: Path) -> dict[str, int]:
+    return {program.name: program.pid for program in programs.recall(home)}
+
+
+def kill(home: Path, name: str) -> None:
+    os.kill(pids(home)[name], signal.SIGKILL)
+    os.waitpid(pids(home)[name], 0)
+
+
+def test_status_tells_of_a_killed_operator_and_of_the_command_that_starts_only_it(home: Path) -> None:
+    kill(home, "operator")
+    done = CliRunner().invoke(main, ["dev", "status", "--home", str(home)])
+    assert done.exit_code == 1
+    assert "gateway    http://127.0.0.1:20001" in done.output
+    assert f"operator ended: `tunebird dev up --home {home}` starts operator again" in done.output
+    assert "no cluster is up" not in done.output
+
+
+def test_status_of_a_cluster_that_is_down_says_so(tmp_path: Path) -> None:
+    done = CliRunner().invoke(main, ["dev", "status", "--home", str(tmp_path)])
+    assert (done.exit_code, done.output) == (
+        1,
+        f"no cluster is up in {tmp_path}: `tunebird dev up --home {tmp_path}` starts one\n",
+    )
+
+
+def test_up_starts_only_the_operator_that_was_killed_on_its_ports(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, int]] = []
+
+    def started(home: Path, http_port: int, report_port: int) -> programs.Program:
+        asked.append((http_port, report_port))
+        return programs.start("operator", SLEEPER, home)
+
+    monkeypatch.setattr(local, "start_operator", started)
+    before = pids(home)
+    kill(home, "operator")
+    running = local.up(local.Options(home), say=lambda _: None)
+    after = pids(home)
+    assert asked == [(20003, 20004)]
+    assert running.gateway == "http://127.0.0.1:20001"
+    assert [*after] == ["devplane", "traefik", "operator"]
+    assert {name for name in before if before[name] != after[name]} == {"operator"}
+    assert local.read(home) == running
+
+
+def test_up_starts_all_anew_where_nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fresh = local.Local(home, home / "kubeconfig", "http://127.0.0.1:1", "http://127.0.0.1:2")
+    monkeypatch.setattr(local, "_start", lambda *_: fresh)
+    for name in pids(home):
+        kill(home, name)
+    assert local.up(local.Options(home), say=lambda _: None) is fresh
+
+
+def test_a_program_that_fails_to_start_again_stays_known_as_ended(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def failing(*_: object) -> programs.Program:
+        raise local.click.ClickException("it was not ready")
+
+    monkeypatch.setattr(local, "start_operator", failing)
+    kill(home, "operator")
+    with pytest.raises(local.click.ClickException, match=r"not ready\n`tunebird dev down`"):
+        local.up(local.Options(home), say=lambda _: None)
+    assert local.ended(home) == ("operator",)

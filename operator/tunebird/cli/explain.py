@@ -10,6 +10,7 @@ import click
 import yaml
 
 from tunebird.cli.kubectl import Kubectl, Object, resolve
+from tunebird.cli.lookout import silence
 from tunebird.cli.show import complaints
 from tunebird.cli.waiting import NEEDS_SOMEBODY, judge, sentence
 
@@ -49,7 +50,8 @@ def explain(kubectl: Kubectl, name: str, output: str) -> None:
     """Why a job or rollout waits, or how it ended."""
     kind, seen = resolve(kubectl, name)
     about = f"--field-selector=involvedObject.uid={seen['metadata']['uid']},type=Warning"
-    explained = explanation(kind, seen, kubectl.items("events", about))
+    silent = silence(kubectl) if judge(kind, seen) is None else ""
+    explained = explanation(kind, seen, kubectl.items("events", about), silent)
     if output == "text":
         for line in explained.lines():
             click.echo(line)
@@ -59,15 +61,15 @@ def explain(kubectl: Kubectl, name: str, output: str) -> None:
         click.echo(yaml.safe_dump(json.loads(json.dumps(explained.document())), sort_keys=False), nl=False)
 
 
-def explanation(kind: str, seen: Object, events: Iterable[Object]) -> Explanation:
-    """Pure: what the object and the events about it tell."""
+def explanation(kind: str, seen: Object, events: Iterable[Object], silent: str = "") -> Explanation:
+    """Pure: what the object, the events about it and the operator's silence tell."""
     status = seen.get("status", {})
     return Explanation(
         name=seen["metadata"]["name"],
         phase=str(status.get("phase", "Pending")),
         message=sentence(seen),
         waiting_for=_waiting_for(kind, seen),
-        reasons=tuple(complaints(status)),
+        reasons=tuple(reason for reason in (silent, *complaints(status)) if reason),
         warnings=tuple(_told(event) for event in sorted(events, key=_when)[-WARNINGS:]),
     )
 

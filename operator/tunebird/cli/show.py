@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tunebird.cli.kubectl import KINDS, Kubectl, Object, resolve
+from tunebird.cli.lookout import silence
 from tunebird.cli.waiting import judge
 from tunebird.kube.meta import FINETUNEJOB, MODELROLLOUT
 
@@ -29,14 +30,22 @@ def status(kubectl: Kubectl, name: str, watch: bool) -> None:
     """A job or rollout at a glance: where it is, what it waits for, and why."""
     kind, seen = resolve(kubectl, name)
     console = Console()
-    if not watch:
-        console.print(tree(kind, seen))
+    if not watch or judge(kind, seen) is not None:
+        console.print(_present(kubectl, kind, seen))
         return
-    with Live(tree(kind, seen), console=console, auto_refresh=False) as live:
+    with Live(_present(kubectl, kind, seen), console=console, auto_refresh=False) as live:
         while judge(kind, seen) is None:
             time.sleep(1)
             kind, seen = resolve(kubectl, f"{kind}/{seen['metadata']['name']}")
-            live.update(tree(kind, seen), refresh=True)
+            live.update(_present(kubectl, kind, seen), refresh=True)
+
+
+def _present(kubectl: Kubectl, kind: str, seen: Object) -> Tree:
+    """The tree; of an object that is to go on, also whether an operator is there for it."""
+    shown = tree(kind, seen)
+    if judge(kind, seen) is None and (silent := silence(kubectl)):
+        shown.add(Text(silent, style=BAD))
+    return shown
 
 
 @click.command("list")

@@ -1,0 +1,42 @@
+"""Whether an operator runs, as far as its Lease tells: an object that nobody works on says nothing by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+
+import click
+
+from tunebird.cli.kubectl import Kubectl, Object
+from tunebird.kube.meta import MANAGED_BY
+
+# Clocks of this machine and the cluster's may differ by this much before a Lease looks old.
+SKEW_SECONDS = 30.0
+REMEDY = "`tunebird dev status` tells of a local one, `kubectl get pods -A` of a cluster's"
+
+
+def silence(kubectl: Kubectl) -> str:
+    """Why nothing will move: no operator renews a Lease. Empty where one does, or where this user may not read them."""
+    try:
+        leases = kubectl.items("leases.coordination.k8s.io", "--all-namespaces", f"--selector={MANAGED_BY}=tunebird")
+    except click.ClickException:
+        return ""
+    return verdict(leases, datetime.now(UTC))
+
+
+def verdict(leases: Iterable[Object], now: datetime) -> str:
+    """Pure: what the operators' Leases tell at `now`."""
+    specs = [lease.get("spec", {}) for lease in leases]
+    held = [spec for spec in specs if spec.get("holderIdentity") and spec.get("renewTime")]
+    if not held:
+        return f"no operator runs: none holds a Lease; {REMEDY}"
+    age, allowed = min((_age(spec, now), _allowed(spec)) for spec in held)
+    return f"no operator seems to run: its Lease was last renewed {age:.0f} s ago; {REMEDY}" if age > allowed else ""
+
+
+def _age(spec: Object, now: datetime) -> float:
+    return (now - datetime.fromisoformat(str(spec["renewTime"]))).total_seconds()
+
+
+def _allowed(spec: Object) -> float:
+    return float(spec.get("leaseDurationSeconds") or 0) + SKEW_SECONDS

@@ -1,20 +1,24 @@
 # Each target is a line that you could type yourself. `make demo` and `make test` need Python 3.11+ and nothing else.
-.PHONY: setup demo test test-slow test-long lint generate bench clean
+.PHONY: setup setup-tests demo test test-slow test-long lint generate bench clean
 
 setup:
 	python3 tools/setup.py
 
+# And what only tests talk to; as root also Debian packages (Prometheus, docker-registry).
+setup-tests:
+	python3 tools/setup.py --tests
+
 demo: setup
 	.venv/bin/tunebird demo
 
-test: setup
+test: setup-tests
 	sh tools/test.sh
 
-test-slow: setup
+test-slow: setup-tests
 	sh tools/test.sh slow
 
 # A hundred random kills of training runs, about ten minutes on two cores; TUNEBIRD_KILLS and TUNEBIRD_SEED choose others.
-test-long: setup
+test-long: setup-tests
 	sh tools/test.sh long
 
 lint: setup

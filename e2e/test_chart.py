@@ -19,7 +19,7 @@ HELM = shutil.which("helm", path=f"{ROOT / '.tools' / 'bin'}{os.pathsep}{os.envi
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[play.Stage]:
     """A local cluster whose operator came with `helm install`."""
     if HELM is None:
-        pytest.skip("Helm is not installed: python3 tools/setup.py unpacks it on amd64")
+        pytest.skip("Helm is not installed: python3 tools/setup.py --tests unpacks it on amd64")
     home = tmp_path_factory.mktemp("chart")
     environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     cluster = local.up(local.Options(home, environment=environment, operator=False), say=print)

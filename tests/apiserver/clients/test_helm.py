@@ -120,7 +120,7 @@ class Helm:
 def helm(cluster: Cluster, tmp_path: Path) -> Helm:
     program = str(BINARY) if BINARY.exists() else shutil.which("helm")
     if program is None:
-        pytest.skip("no helm: tools/setup.py unpacks it on x86_64")
+        pytest.skip("no helm: tools/setup.py --tests unpacks it on x86_64")
     return Helm(cluster, tmp_path, program)
 
 

@@ -28,7 +28,7 @@ def kube(request: pytest.FixtureRequest, cluster: Cluster) -> Cluster:
     found = KUBECTL if version == "1.37" else TOOLS / f"kubectl-{version}"
     program = str(found) if found.exists() else shutil.which(f"kubectl-{version}")
     if program is None:
-        pytest.skip(f"no kubectl {version}: tools/setup.py unpacks it on x86_64")
+        pytest.skip(f"no kubectl {version}: tools/setup.py --tests unpacks it on x86_64")
     return replace(cluster, program=program)
 
 

@@ -1,12 +1,14 @@
 import dataclasses
+import json
 import typing
 from pathlib import Path
 
 import pytest
 
 from trainer.factories import config
+from tunebird_trainer import __main__ as command
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_file
+from tunebird_trainer import config_errors, config_file
 from tunebird_trainer.outcome import ExitCode, Failure
 
 
@@ -82,6 +84,69 @@ def test_all_errors_are_named_at_once_with_their_paths():
     assert "training.epochs" in said
     assert "method.tuning" in said
     assert "unknown key 'trainning', did you mean 'training'?" in said
+
+
+def test_wrong_values_hide_no_rule_on_the_others_and_all_come_in_the_order_of_the_file():
+    raw = config(
+        model__uri="SmolLM2-135M",
+        datasets__0__uri="support.jsonl",
+        method__lora__rank=0,
+        training__learningRate="fast",
+        training__globalBatchSize=15,
+        checkpoint__uri="s3://c/x",
+        evaluation={"suites": [{"name": "core", "uri": "suite.jsonl"}], "gates": []},
+    )
+    del raw["training"]["epochs"]
+    with pytest.raises(config_errors.InvalidConfig) as caught:
+        config_file.parse(raw)
+    assert [line.partition(": ")[0] for line in caught.value.lines] == [
+        "model.uri",
+        "datasets[0].uri",
+        "method.lora.rank",
+        "training",
+        "training.learningRate",
+        "training.globalBatchSize",
+        "checkpoint.uri",
+        "evaluation.suites[0].uri",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "hidden"),
+    [
+        ({"training__microBatchSize": 0}, "training.globalBatchSize"),
+        ({"method__objective": "dop", "method__dpo": {"beta": 0.2}}, "method.dpo:"),
+        ({"distributed__zeroStage": 4, "distributed__offloadOptimizer": "cpu"}, "offloadOptimizer"),
+        ({"datasets": []}, "datasets["),
+        ({"training": 5}, "training."),
+    ],
+)
+def test_no_rule_judges_by_a_value_that_is_wrong_in_itself(change, hidden):
+    assert hidden not in problems(config(**change))
+
+
+@pytest.mark.parametrize("raw", [[], None, 5, {}])
+def test_what_is_no_config_at_all_is_told(raw):
+    assert "config: " in problems(raw)
+
+
+def test_keys_and_values_that_are_wrong_inside_an_optional_part_have_their_own_paths():
+    said = problems(config(method__lora={"rank": 0, "alfa": 1}))
+    assert "method.lora.rank: 0 is less than the minimum of 1" in said
+    assert "method.lora: unknown key 'alfa', did you mean 'alpha'?" in said
+
+
+def test_a_path_without_its_slash_is_no_place():
+    assert "'file://data.jsonl' is no whole path" in problems(config(datasets__0__uri="file://data.jsonl"))
+
+
+def test_several_errors_are_printed_one_a_line(tmp_path, capsys):
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps(config(training__epochs=-1, model__uri="SmolLM2")))
+    assert command.run([str(path)]) == ExitCode.CONFIG
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "tunebird-trainer: InvalidConfig:"
+    assert [line.partition(": ")[0] for line in rest] == ["  model.uri", "  training.epochs"]
 
 
 def test_a_wrong_value_where_null_is_allowed_is_explained_by_the_other_type():

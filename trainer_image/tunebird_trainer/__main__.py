@@ -28,7 +28,7 @@ from tunebird_trainer.survival import faults, launch
 from tunebird_trainer.training import memory
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from tunebird_trainer.config import Config
     from tunebird_trainer.survival.launch import Ended
@@ -52,7 +52,7 @@ def run(arguments: list[str]) -> int:
         return other if other is not None else _trained(path, config)
     except Failure as failure:
         facts = {"phase": "config", "reason": failure.reason, "exitCode": failure.exit_code, "message": failure.message}
-        return _say({"attempt": attempt, **facts})
+        return _say({"attempt": attempt, **facts}, getattr(failure, "lines", ()))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -142,10 +142,12 @@ def _peaks(accounts: Path) -> str:
     return said + (f" of {limit / 2**30:.2f} GiB" if said and limit is not None else "")
 
 
-def _say(facts: dict[str, Any]) -> int:
+def _say(facts: dict[str, Any], lines: Sequence[str] = ()) -> int:
+    """`lines` are what the message holds, where that is more than one thing."""
     code = int(facts["exitCode"])
     if code:
-        print(f"tunebird-trainer: {facts['reason']}: {facts['message']}", file=sys.stderr, flush=True)
+        said = "".join(f"\n  {line}" for line in lines) if len(lines) > 1 else f" {facts['message']}"
+        print(f"tunebird-trainer: {facts['reason']}:{said}", file=sys.stderr, flush=True)
     log = os.environ.get("TUNEBIRD_TERMINATION_LOG")
     if log:
         write_termination_message(Path(log), termination_message(facts))

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import types
 import typing
-from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer import config as configs
-from tunebird_trainer import config_rules
-from tunebird_trainer.config import Config, Form, Tuning, camel, target_modules
+from tunebird_trainer import config_errors, config_rules
+from tunebird_trainer.config import Config, camel
+from tunebird_trainer.config_errors import UNREADABLE, InvalidConfig
 from tunebird_trainer.outcome import Failure, Reason
-from tunebird_trainer.stores import objects, outputs, registry_session
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 SCHEMA_NAME = "trainer-config.schema.json"
 
@@ -62,13 +63,16 @@ def load(path: Path) -> Config:
 
 
 def parse(raw: Any) -> Config:
-    errors = _schema_errors(raw)
+    """Raises:
+    InvalidConfig: with the schema's errors, and those of every rule whose fields can be read all the same.
+    """
+    wrongs = config_errors.found(schema(), raw)
+    if not isinstance(raw, dict):
+        raise InvalidConfig([wrong.sentence for wrong in wrongs])
+    config: Config = _built(Config, config_errors.readable(raw, wrongs))
+    errors = [wrong.sentence for wrong in wrongs] + _cross_field_errors(config)
     if errors:
-        raise Failure(Reason.INVALID_CONFIG, "; ".join(errors))
-    config: Config = _built(Config, raw)
-    errors = _cross_field_errors(config)
-    if errors:
-        raise Failure(Reason.INVALID_CONFIG, "; ".join(errors))
+        raise InvalidConfig(config_errors.ordered(errors, raw))
     return config
 
 
@@ -82,61 +86,22 @@ def schema() -> dict[str, Any]:
     return loaded
 
 
-def _schema_errors(raw: Any) -> list[str]:
-    import jsonschema_rs
-
-    validator = jsonschema_rs.validator_for(schema())
-    return [_sentence(error) for error in validator.iter_errors(raw)]
-
-
-def _sentence(error: Any) -> str:
-    where = _path(error.instance_path) or "config"
-    kind = error.kind.name
-    if kind in ("anyOf", "oneOf"):
-        return f"{where}: {_closest_branch(error)}"
-    if kind == "additionalProperties":
-        return f"{where}: {_unknown_keys(error.kind.unexpected, error.instance)}"
-    return f"{where}: {error.message}"
-
-
-def _closest_branch(error: Any) -> str:
-    """For `type or null` the branch that is not null says more than "not valid under any"."""
-    messages = [each.message for branch in error.kind.context for each in branch]
-    real = [message for message in messages if 'type "null"' not in message]
-    return " or ".join(dict.fromkeys(real)) or error.message
-
-
-def _unknown_keys(unexpected: list[str], instance: dict[str, Any]) -> str:
-    known = [camel(each.name) for kind in _kinds(Config) for each in dataclasses.fields(kind)]
-    said = []
-    for key in unexpected:
-        near = difflib.get_close_matches(key, known, n=1)
-        said.append(f"unknown key {key!r}" + (f", did you mean {near[0]!r}?" if near else ", remove it"))
-    return "; ".join(said)
-
-
-def _path(steps: list[str | int]) -> str:
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-    return text.removeprefix(".")
-
-
-def _kinds(kind: type) -> list[type]:
-    """The dataclass and every one below it."""
-    hints = typing.get_type_hints(kind).values()
-    parts = [part for hint in hints for part in (hint, *typing.get_args(hint)) if isinstance(part, type)]
-    parts = [part for part in parts if dataclasses.is_dataclass(part)]
-    return [kind, *(each for part in parts for each in _kinds(part))]
-
-
 def _built(kind: Any, raw: dict[str, Any]) -> Any:
     hints = typing.get_type_hints(kind)
     names = {camel(each.name): each.name for each in dataclasses.fields(kind)}
-    return kind(**{names[key]: _value(hints[names[key]], value) for key, value in raw.items() if key in names})
+    given = {names[key]: _value(hints[names[key]], value) for key, value in raw.items() if key in names}
+    return kind(**{name: UNREADABLE for name in _asked_for(kind) if name not in given}, **given)
+
+
+def _asked_for(kind: Any) -> list[str]:
+    """Fields without a default; the schema has refused a config that lacks one."""
+    none = dataclasses.MISSING
+    return [each.name for each in dataclasses.fields(kind) if each.default is none and each.default_factory is none]
 
 
 def _value(hint: Any, raw: Any) -> Any:
-    if raw is None:
-        return None
+    if raw is None or raw is UNREADABLE:
+        return raw
     if isinstance(hint, types.UnionType):
         hint = next(arg for arg in typing.get_args(hint) if arg is not types.NoneType)
     if dataclasses.is_dataclass(hint):
@@ -152,14 +117,13 @@ def _cross_field_errors(config: Config) -> list[str]:
     checks = (
         _limit_errors,
         _evaluation_errors,
-        _method_errors,
-        _training_errors,
-        config_rules.data_errors,
-        _place_errors,
+        *config_rules.METHOD,
+        *config_rules.PLACES,
+        *config_rules.DATA,
         config_rules.distributed_errors,
-        config_rules.training_errors,
+        *config_rules.TRAINING,
     )
-    return [error for check in checks for error in check(config)]
+    return [error for check in checks for error in config_errors.answered(check, config)]
 
 
 def _evaluation_errors(config: Config) -> list[str]:
@@ -177,45 +141,3 @@ def _limit_errors(config: Config) -> list[str]:
         for limit, value in asked
         if value is not None
     ]
-
-
-def _method_errors(config: Config) -> list[str]:
-    method, errors = config.method, []
-    if method.tuning is Tuning.LORA and method.lora is None:
-        errors.append(
-            "method.lora: tuning is lora and this is null; give {} for its defaults, or rank, alpha and the rest"
-        )
-    if method.tuning is Tuning.FULL and Form.ADAPTER in config.output.forms:
-        errors.append("output.forms: full tuning makes no adapter; leave only merged")
-    if method.lora and "lm_head" in target_modules(method.lora):
-        errors.append("method.lora.targetModules: lm_head can't carry an adapter; name other modules or use all-linear")
-    return errors
-
-
-def _training_errors(config: Config) -> list[str]:
-    training, world, errors = config.training, config.distributed.world_size, []
-    product = training.micro_batch_size * training.gradient_accumulation_steps * world
-    if product != training.global_batch_size:
-        errors.append(
-            f"training.globalBatchSize: {training.global_batch_size} is not microBatchSize * gradientAccumulationSteps "
-            f"* processes = {training.micro_batch_size} * {training.gradient_accumulation_steps} * {world} = {product}"
-        )
-    if training.schedule.warmup >= 1:
-        errors.append(f"training.schedule.warmup: {training.schedule.warmup} is a share of the steps; use one below 1")
-    if training.evaluate_every is not None and not config.validation.percent:
-        errors.append("training.evaluateEvery: nothing is held out; set validation.percent above 0 or remove it")
-    return errors
-
-
-def _place_errors(config: Config) -> list[str]:
-    errors = []
-    if objects.scheme(config.checkpoint.uri) not in ("pvc", "file"):
-        errors.append(
-            f"checkpoint.uri: {config.checkpoint.uri!r} can't hold checkpoints, which are written often and renamed; "
-            "use pvc://CLAIM/PATH or file:///PATH"
-        )
-    if objects.scheme(config.output.uri) not in outputs.SCHEMES:
-        known = ", ".join(f"{scheme}://" for scheme in outputs.SCHEMES)
-        errors.append(f"output.uri: {config.output.uri!r} is no place to write to; use one of {known}")
-    addresses = (("model.uri", config.model.uri), ("output.uri", config.output.uri))
-    return errors + [f"{path}: {problem}" for path, uri in addresses if (problem := registry_session.problem(uri))]

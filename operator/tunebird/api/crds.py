@@ -164,7 +164,7 @@ def _immutable(spec: Schema, mutable: frozenset[str]) -> Iterator[Schema]:
         optional = f"has(self.{name}) == has(oldSelf.{name}) && (!has(self.{name}) || {same})"
         yield {
             "rule": same if name in spec["required"] else optional,
-            "message": f"{name} can't be changed: make another FineTuneJob",
+            "message": f"{name} can't be changed: delete this FineTuneJob and apply it again, or use another name",
             "fieldPath": f".{name}",
         }
 

@@ -24,6 +24,7 @@ from tunebird.finetune.state import (
     Stop,
     Verb,
 )
+from tunebird.finetune.verbs import answered, next_number, unanswered
 
 BACKOFF_SECONDS = 5.0
 BACKOFF_LIMIT_SECONDS = 300.0
@@ -33,6 +34,10 @@ SLOW_SECONDS = 10.0
 
 def decide(seen: Observed) -> Decision:
     """The next record and what to do about an unchanged one."""
+    return answered(seen, _decided(seen))
+
+
+def _decided(seen: Observed) -> Decision:
     record = seen.record
     if record.outcome is not None:
         return _after_the_end(seen, record)
@@ -181,7 +186,7 @@ def _between_attempts(seen: Observed, record: Record) -> Decision:
     wait = _backoff(seen, record)
     if wait > 0:
         return Decision(record, (), (), wait)
-    number = _next_number(record)
+    number = next_number(record)
     started = replace(record, start_time=record.start_time or seen.now, plan_hash=record.plan_hash or seen.plan_hash)
     return Decision(started.with_attempt(Attempt(number, seen.now)), (), _start_news(last, number))
 
@@ -213,7 +218,8 @@ def _final(seen: Observed, record: Record) -> Outcome | None:
 
 
 def _retried(record: Record, last: Attempt) -> bool:
-    return any(verb.name == "retry" and verb.value == str(last.number + 1) for verb in record.verbs)
+    wanted = ("retry", str(last.number + 1), "")
+    return any((verb.name, verb.value, verb.refusal) == wanted for verb in record.verbs)
 
 
 def _failed(seen: Observed, record: Record, outcome: Outcome) -> Decision:
@@ -258,19 +264,8 @@ def _after_the_end(seen: Observed, record: Record) -> Decision:
     return _expired(seen, record)
 
 
-def unanswered(record: Record, retry: str | None) -> bool:
-    """Whether the verb `retry` of an ended job needs an answer; one for an attempt that is still to come does not."""
-    if retry is None or any(verb.name == "retry" and verb.value == retry for verb in record.verbs):
-        return False
-    return not (retry.isdecimal() and int(retry) > _next_number(record))
-
-
-def _next_number(record: Record) -> int:
-    return record.last.number + 1 if record.last is not None else 1
-
-
 def _retry(seen: Observed, record: Record, value: str) -> Decision:
-    number = _next_number(record)
+    number = next_number(record)
     succeeded = record.outcome is not None and record.outcome.succeeded
     wrong = f"the next attempt is {number}" if value != str(number) else ""
     refusal = "the job has succeeded" if succeeded else wrong

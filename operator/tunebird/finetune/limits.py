@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -215,3 +216,12 @@ def refusals(spec: Spec, *, allow_file_uris: bool) -> tuple[str, ...]:
         *place_problems(spec, allow_file_uris=allow_file_uris),
         *template_problems(spec.compute.template or {}),
     )
+
+
+def lasting(wrong: tuple[str, ...]) -> tuple[str, ...]:
+    """What is wrong, and what to do where a field is named that the API server won't let anybody correct in place."""
+    named = [match[1] for sentence in wrong if (match := re.match(r"spec\.([A-Za-z]+)", sentence))]
+    fixed = sorted({f"spec.{name}" for name in named if name not in Spec.MUTABLE})
+    if not fixed:
+        return wrong
+    return (*wrong, f"{', '.join(fixed)} can't be changed in place: delete this job and apply the corrected one")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -12,20 +12,20 @@ from tunebird.api.base import problems
 from tunebird.api.finetunejob import FineTuneJob
 from tunebird.api.jobstatus import AttemptStatus, FineTuneJobStatus
 from tunebird.api.reports import Report
-from tunebird.finetune.decide import unanswered
-from tunebird.finetune.limits import refusals
+from tunebird.finetune.limits import lasting, refusals
 from tunebird.finetune.manifests import child_name
 from tunebird.finetune.plan import Plan, resolve
 from tunebird.finetune.references import Referred, referenced, referred
 from tunebird.finetune.settings import FineTuneJobSettings
 from tunebird.finetune.sightings import job_seen, pod_seen
 from tunebird.finetune.state import Attempt, Intent, JobSeen, Observed, Outcome, Record, Verb
+from tunebird.finetune.verbs import VERBS, known, unanswered
 from tunebird.kube.children import Children
 from tunebird.kube.client import KubeApi
 from tunebird.kube.conditions import conditions_of, find, instant
 from tunebird.kube.meta import FINE_TUNE_JOB, JOB, POD, Key, Manifest, Ref
+from tunebird.kube.verbs import asked
 
-RETRY = "tunebird.dev/retry"
 AWAITING = ("WaitingForJob", "JobNotFound")
 
 
@@ -71,7 +71,7 @@ async def observe(sources: Sources, key: Key, now: datetime) -> View | None:
         intent=intent_of(manifest, job),
         record=record,
         plan_hash=plan.hash if plan is not None else "",
-        refusals=wrong,
+        refusals=lasting(wrong),
         jobs=jobs,
         pods=tuple(pod_seen(pod) for pod in sources.children.of(key.uid, POD)),
         referred=() if job is None else await _referred(sources, key, job, record),
@@ -119,19 +119,25 @@ async def _jobs(sources: Sources, key: Key, record: Record) -> tuple[JobSeen, ..
 
 
 def intent_of(manifest: Manifest, job: FineTuneJob | None) -> Intent:
-    """What may change while a job runs; of a spec that doesn't parse, only the verb."""
-    retry = (manifest["metadata"].get("annotations") or {}).get(RETRY)
+    """What may change while a job runs; of a spec that doesn't parse, only the verbs."""
+    verbs = _verbs(manifest)
     if job is None:
-        return Intent(retry=retry)
+        return verbs
     spec = job.spec
-    return Intent(
+    return replace(
+        verbs,
         suspend=spec.suspend,
         max_restarts=spec.failure_policy.max_restarts,
         active_deadline_seconds=spec.active_deadline_seconds,
         pending_deadline_seconds=spec.pending_deadline_seconds,
         ttl_seconds=spec.ttl_seconds_after_finished,
-        retry=retry,
     )
+
+
+def _verbs(manifest: Manifest) -> Intent:
+    verbs = asked(manifest, VERBS)
+    retry = next((value for name, value in verbs if name in VERBS), None)
+    return Intent(retry=retry, unknown=tuple(verb for verb in verbs if verb[0] not in VERBS))
 
 
 def record_of(manifest: Manifest) -> Record:
@@ -175,13 +181,13 @@ def _attempt_of(saved: AttemptStatus, manifest: Manifest) -> Attempt:
 def finished(body: Manifest) -> bool:
     """Whether nothing is left to do for a job as it is now: it needs no loop and no finalizer.
 
-    Pure, for `when=` of handlers: ended, its generation seen, the verb answered, children deleted where a TTL says so.
+    Pure, for `when=` of handlers: ended, its generation seen, the verbs answered, children deleted where a TTL says so.
     """
     record, saved = record_of(body), body.get("status") or {}
     if record.outcome is None or saved.get("observedGeneration") != body["metadata"].get("generation"):
         return False
-    retry = (body["metadata"].get("annotations") or {}).get(RETRY)
-    if unanswered(record, retry):
+    verbs = _verbs(body)
+    if unanswered(record, verbs.retry) or not all(known(record, *verb) for verb in verbs.unknown):
         return False
     expires = body["spec"].get("ttlSecondsAfterFinished") is not None
     return record.cleanup_time is not None or not expires

@@ -92,7 +92,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """The part of the spec that may change while a job runs, and the verb `retry`."""
+    """The part of the spec that may change while a job runs, the verb `retry`, and verbs that nobody knows."""
 
     suspend: bool = False
     max_restarts: int = 3
@@ -100,6 +100,7 @@ class Intent:
     pending_deadline_seconds: int | None = None
     ttl_seconds: int | None = None
     retry: str | None = None
+    unknown: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

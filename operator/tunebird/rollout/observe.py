@@ -25,6 +25,7 @@ from tunebird.kube.meta import (
     Ref,
     owned_by,
 )
+from tunebird.kube.verbs import asked
 from tunebird.metrics.provider import PodsSource, PodTarget, PrometheusSource, Providers, Query, Sample, Source
 from tunebird.rollout.counting import PodSeen, Round
 from tunebird.rollout.manifests import CONTAINER, child_name, model_of, revision_name, target, unservable
@@ -40,8 +41,6 @@ from tunebird.rollout.turn import Observed, RouteSeen, ServerSeen, Verb
 from tunebird.rollout.verbs import VERBS
 from tunebird.traffic.overlap import shadow
 from tunebird.traffic.registry import ROUTERS
-
-ANNOTATION = "tunebird.dev/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,9 +211,7 @@ def _route(owner: Manifest, plan: Plan, world: World, routes: Iterable[Manifest]
 
 
 def _verbs(owner: Manifest) -> tuple[Verb, ...]:
-    annotations = owner["metadata"].get("annotations") or {}
-    found = ((name, annotations.get(f"{ANNOTATION}{name}")) for name in VERBS)
-    return tuple(Verb(name, value) for name, value in found if value)
+    return tuple(Verb(name, value) for name, value in asked(owner, VERBS))
 
 
 def _pod(pod: Manifest) -> PodSeen:

@@ -16,8 +16,9 @@ from tunebird.rollout.decide import Decision, decide
 from tunebird.rollout.observe import Observer, World
 from tunebird.rollout.resolve import InvalidSpec
 from tunebird.rollout.settings import ModelRolloutSettings
-from tunebird.rollout.status import invalid, status
+from tunebird.rollout.status import invalid, refused_while_invalid, status
 from tunebird.rollout.turn import Observed
+from tunebird.rollout.verbs import ignored
 
 
 class ModelRollouts:
@@ -41,8 +42,7 @@ class ModelRollouts:
         try:
             seen, world = await self._observer.observed(owner, now)
         except InvalidSpec as error:
-            if await self._saved(owner, invalid(owner, error.problems, now)):
-                await self._api.post(Event(owner, "InvalidSpec", "; ".join(error.problems), "Warning"))
+            await self._stall(owner, error, now)
             return Requeue.never()
         decision = decide(seen)
         await self._retreat(owner, seen, decision, world)
@@ -51,6 +51,16 @@ class ModelRollouts:
             return Requeue.now()
         await self._applier.apply(owner, seen, decision, world)
         return Requeue.after(decision.recheck_seconds)
+
+    async def _stall(self, owner: Manifest, error: InvalidSpec, now: datetime) -> None:
+        """Say what is wrong, once, and answer the verbs that nothing can obey now."""
+        wanted = invalid(owner, error.problems, now)
+        if not await self._saved(owner, wanted):
+            return
+        if _without_verbs(owner.get("status") or {}) != _without_verbs(wanted):
+            await self._api.post(Event(owner, "InvalidSpec", "; ".join(error.problems), "Warning"))
+        for verb in refused_while_invalid(owner, now):
+            await self._api.post(Event(owner, "VerbIgnored", ignored(verb), "Warning"))
 
     async def _retreat(self, owner: Manifest, seen: Observed, decision: Decision, world: World) -> None:
         """Taking all traffic from the canary never waits for a status write, which may fail."""
@@ -71,3 +81,7 @@ class ModelRollouts:
     async def _tell(self, owner: Manifest, decision: Decision) -> None:
         for notice in decision.notices:
             await self._api.post(Event(owner, notice.reason, notice.message, notice.type))
+
+
+def _without_verbs(status: Manifest) -> Manifest:
+    return {name: value for name, value in status.items() if name != "consumedVerbs"}

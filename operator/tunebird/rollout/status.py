@@ -17,6 +17,7 @@ from tunebird.kube.conditions import (
     without,
 )
 from tunebird.kube.meta import MODELROLLOUT, OWNER_UID, REVISION, Manifest
+from tunebird.kube.verbs import asked
 from tunebird.rollout.analysis import Outcome, Verdict, e_value, percent
 from tunebird.rollout.codec import decoded, encoded
 from tunebird.rollout.decide import Decision
@@ -24,6 +25,7 @@ from tunebird.rollout.plan import Bake
 from tunebird.rollout.progress import ConsumedVerb, Notice, Progress, Revision
 from tunebird.rollout.steps import action, deadline, describe
 from tunebird.rollout.turn import Observed, label
+from tunebird.rollout.verbs import NOT_WHILE_INVALID, REMEMBERED, VERBS
 
 Json = dict[str, Any]
 MESSAGE_LIMIT = 1024
@@ -73,6 +75,10 @@ def invalid(owner: Manifest, reasons: Iterable[str], now: datetime) -> Json:
     before = owner.get("status") or {}
     generation = owner["metadata"].get("generation", 0)
     message = "; ".join(reasons)
+    verbs = [*before.get("consumedVerbs", ()), *(_verb(item) for item in refused_while_invalid(owner, now))]
+    there = asked(owner, VERBS)
+    verbs.sort(key=lambda item: (item["verb"], item["value"]) in there)  # these are remembered first
+    consumed = {"consumedVerbs": verbs[-REMEMBERED:]} if verbs else {}
     kept = without(conditions_of(before), "Reconciling")
     conditions = set_condition(kept, "Stalled", "True", "InvalidSpec", message, now, generation)
     phase = before.get("phase") if before.get("stable") else "Degraded"
@@ -82,7 +88,18 @@ def invalid(owner: Manifest, reasons: Iterable[str], now: datetime) -> Json:
         "phase": phase,
         "message": f"InvalidSpec: {message}"[:4096],
         "conditions": [item.manifest() for item in conditions],
+        **consumed,
     }
+
+
+def refused_while_invalid(owner: Manifest, now: datetime) -> tuple[ConsumedVerb, ...]:
+    """The new verbs on an object whose specification can't be carried out: nothing can obey them."""
+    known = {(item["verb"], item["value"]) for item in (owner.get("status") or {}).get("consumedVerbs", ())}
+    return tuple(
+        ConsumedVerb(name, value, now, NOT_WHILE_INVALID)
+        for name, value in asked(owner, VERBS)
+        if (name, value) not in known
+    )
 
 
 def _phase(seen: Observed, decision: Decision) -> str:

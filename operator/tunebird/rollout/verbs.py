@@ -13,6 +13,7 @@ from tunebird.rollout.turn import Turn, Verb, rolled_back
 
 VERBS = ("promote", "abort", "retry", "skip-step", "pause", "resume")
 REMEMBERED = 10
+NOT_WHILE_INVALID = "the specification is not valid: correct what the message names first"
 
 
 def obeyed(turn: Turn) -> Turn:
@@ -22,6 +23,11 @@ def obeyed(turn: Turn) -> Turn:
             refusal, answered = _answered(turn, verb)
             turn = _consumed(answered, verb, refusal)
     return turn
+
+
+def ignored(verb: ConsumedVerb) -> str:
+    """For people: why a verb did nothing."""
+    return f"{verb.verb} {verb.value!r} was ignored: {verb.refusal}"
 
 
 def _known(progress: Progress, verb: Verb) -> bool:
@@ -40,7 +46,8 @@ def _answered(turn: Turn, verb: Verb) -> tuple[str, Turn]:
     """Why the verb is refused, or nothing, and the turn with its effect."""
     result = _misread(turn, verb) or _ANSWERS[verb.name](turn)
     if isinstance(result, str):
-        return result, turn.say("VerbIgnored", f"{verb.name} {verb.value!r} was ignored: {result}", "Warning")
+        told = ignored(ConsumedVerb(verb.name, verb.value, turn.seen.now, result))
+        return result, turn.say("VerbIgnored", told, "Warning")
     return "", result
 
 

@@ -6,8 +6,10 @@ import time
 from collections import Counter
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import click
+import yaml
 
 from tunebird.cli import kubeconfig, local, programs
 from tunebird.cli.story.load import Load, Sample, Target
@@ -30,23 +32,43 @@ home_option = click.option(
 )
 
 
+def _images(_context: click.Context, parameter: click.Parameter, value: Path | None) -> tuple[dict[str, Any], ...]:
+    """A user's image table; devplane checks its entries."""
+    try:
+        table = yaml.safe_load(value.read_text()) if value else {"images": []}
+    except (OSError, yaml.YAMLError) as error:
+        raise click.BadParameter(f"{value}: {error}", param=parameter) from error
+    entries = table.get("images") if isinstance(table, dict) else None
+    if not isinstance(entries, list):
+        raise click.BadParameter(f"{value}: holds no list `images` (docs/devplane.md shows one)", param=parameter)
+    return tuple(entries)
+
+
 @dev.command()
 @home_option
 @click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 100), help="How many nodes there are.")
 @click.option("--gpus", default=0, show_default=True, help="Declared (fake) nvidia.com/gpu devices of each node.")
 @click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of every container.")
+@click.option("--images", type=click.Path(path_type=Path), callback=_images, help="YAML table of further images.")
 @click.option(
     "--merge-kubeconfig",
     is_flag=True,
     help=f"Add the context {kubeconfig.CONTEXT} to your own kubeconfig until `down`.",
 )
-def up(home: Path, nodes: int, gpus: int, environment: tuple[str, ...], merge_kubeconfig: bool) -> None:
+def up(
+    home: Path,
+    nodes: int,
+    gpus: int,
+    environment: tuple[str, ...],
+    images: tuple[dict[str, Any], ...],
+    merge_kubeconfig: bool,
+) -> None:
     """Start the local cluster, or those of its programs that ended; what was stored in its folder is still there."""
     for entry in environment:
         if "=" not in entry:
             raise click.BadParameter(f"{entry}: write it as NAME=VALUE", param_hint="--env")
     pairs = dict(entry.split("=", 1) for entry in environment)
-    options = local.Options(home, gpus, pairs, nodes=nodes, merge_kubeconfig=merge_kubeconfig)
+    options = local.Options(home, gpus, pairs, nodes=nodes, merge_kubeconfig=merge_kubeconfig, images=images)
     _tell(local.up(options, say=click.echo), is_merged=merge_kubeconfig)
 
 
@@ -124,11 +146,21 @@ def load_(home: Path, host: str, model: str, rate: float, seconds: float) -> Non
 
 
 def _answers(samples: list[Sample]) -> str:
-    """How many answers each version gave: ``f864aa5766 120 (2 failed)``."""
+    """How many answers each version gave: ``f864aa5766 120 (2 failed: 503 overloaded)``."""
     every = Counter(sample.version or "no version" for sample in samples)
-    failed = Counter(sample.version or "no version" for sample in samples if sample.failed)
-    told = (f"{name} {count}" + (f" ({failed[name]} failed)" if failed[name] else "") for name, count in every.items())
-    return ", ".join(told) or "no answer yet"
+    return ", ".join(f"{name} {count}{_failures(name, samples)}" for name, count in every.items()) or "no answer yet"
+
+
+def _failures(name: str, samples: list[Sample]) -> str:
+    """How many of a version's failed, and what was said most often."""
+    failed = Counter(_said(sample) for sample in samples if sample.failed and (sample.version or "no version") == name)
+    return f" ({failed.total()} failed: {failed.most_common(1)[0][0]})" if failed else ""
+
+
+def _said(sample: Sample) -> str:
+    said = " ".join(sample.error.split())[:100] or ("the stream was cut" if sample.cut else "")
+    hint = "; no route for this host (yet)" if sample.status == 404 and not sample.version else ""
+    return f"{sample.status} {said.removeprefix(f'{sample.status} ')}".removeprefix("0 ").strip() + hint
 
 
 @dev.command("logs")

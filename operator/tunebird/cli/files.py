@@ -47,7 +47,8 @@ def problems(document: dict[str, Any]) -> list[str]:
     try:
         resource.model.model_validate(document)
     except ValidationError as error:
-        return unknown + [_sentence(dict(entry)) for entry in error.errors()]
+        known = [entry for entry in error.errors() if not (unknown and entry["type"] == "extra_forbidden")]
+        return unknown + [_sentence(dict(entry)) for entry in known]
     return unknown or _refusals(document)
 
 

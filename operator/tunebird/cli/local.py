@@ -43,7 +43,8 @@ class Local:
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to start it. `environment` is passed to every container (HF_HOME, HF_HUB_OFFLINE …)."""
+    """How to start it. `environment` is passed to every container (HF_HOME, HF_HUB_OFFLINE …); `images` are a user's
+    own entries of devplane's image table."""
 
     home: Path
     gpus: int = 0
@@ -51,6 +52,7 @@ class Options:
     operator: bool = True
     nodes: int = 1
     merge_kubeconfig: bool = False
+    images: tuple[Mapping[str, Any], ...] = ()
 
 
 def default_home() -> Path:
@@ -196,7 +198,7 @@ def down(home: Path) -> tuple[str, ...]:
 def _devplane(options: Options, port: int = 0) -> None:
     home = options.home
     images = home / "images.yaml"
-    images.write_text(yaml.safe_dump({"images": list(_images(options.environment))}, sort_keys=False))
+    images.write_text(yaml.safe_dump({"images": [*options.images, *_images(options.environment)]}, sort_keys=False))
     argv = [sys.executable, "-m", "devplane", "serve", "--data-dir", str(home / "devplane"), "--images", str(images)]
     argv += ["--kubeconfig", str(home / "kubeconfig"), "--port", str(port)]
     if options.gpus:

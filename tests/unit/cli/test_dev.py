@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from tunebird.cli import local, programs
+from tunebird.cli import dev, local, programs
 from tunebird.cli.main import main
+from tunebird.cli.story.load import Sample
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(600)"]
 PORTS = {"web": 20001, "traefik": 20002, "http": 20003, "report": 20004}
@@ -95,3 +96,28 @@ def test_a_program_that_fails_to_start_again_stays_known_as_ended(home: Path, mo
     with pytest.raises(local.click.ClickException, match=r"not ready\n`tunebird dev down`"):
         local.up(local.Options(home), say=lambda _: None)
     assert local.ended(home) == ("operator",)
+
+
+def test_images_of_the_user_come_before_our_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    table = tmp_path / "images.yaml"
+    table.write_text("images: [{image: 'mine:*', entrypoint: [mine]}]")
+    asked: list[local.Options] = []
+
+    def started(options: local.Options, _say: object) -> local.Local:
+        asked.append(options)
+        return local.Local(tmp_path, tmp_path / "kubeconfig", "http://127.0.0.1:1", "http://127.0.0.1:2")
+
+    monkeypatch.setattr(local, "_start", started)
+    argv = ["dev", "up", "--home", str(tmp_path / "home"), "--images", str(table)]
+    assert CliRunner().invoke(main, argv).exit_code == 0
+    assert asked[0].images == ({"image": "mine:*", "entrypoint": ["mine"]},)
+    table.write_text("image: mine")
+    assert "holds no list `images`" in CliRunner().invoke(main, argv).output
+
+
+def test_load_says_why_nothing_answered() -> None:
+    lost = [Sample(0, 0.1, 404, error="404 page not found\n"), Sample(1, 0.1, 404, error="404 page not found\n")]
+    assert dev._answers(lost) == "no version 2 (2 failed: 404 page not found; no route for this host (yet))"
+    cut = [Sample(0, 0.1, 200, "a"), Sample(1, 0.1, 200, "a", cut=True)]
+    assert dev._answers(cut) == "a 2 (1 failed: 200 the stream was cut)"
+    assert dev._answers([Sample(0, 0.1, 200, "a")]) == "a 1"

@@ -63,13 +63,13 @@ def explain(kubectl: Kubectl, name: str, output: str) -> None:
 
 def explanation(kind: str, seen: Object, events: Iterable[Object], silent: str = "") -> Explanation:
     """Pure: what the object, the events about it and the operator's silence tell."""
-    status = seen.get("status", {})
+    status, message = seen.get("status", {}), sentence(seen)
     return Explanation(
         name=seen["metadata"]["name"],
         phase=str(status.get("phase", "Pending")),
-        message=sentence(seen),
+        message=message,
         waiting_for=_waiting_for(kind, seen),
-        reasons=tuple(reason for reason in (silent, *complaints(status)) if reason),
+        reasons=tuple(reason for reason in (silent, *complaints(status, frozenset({message}))) if reason),
         warnings=tuple(_told(event) for event in sorted(events, key=_when)[-WARNINGS:]),
     )
 

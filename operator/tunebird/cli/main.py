@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -15,15 +15,22 @@ from tunebird.cli.kubectl import Kubectl
 INTERRUPTED = 128 + signal.SIGINT
 
 
+def _terminated(number: int, _frame: object) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
 class Interruptible(click.Group):
-    """Ctrl-C ends a command with one line and its own exit code."""
+    """Ctrl-C ends a command with one line and its own exit code; SIGTERM too leaves the terminal as it was."""
 
     def invoke(self, context: click.Context) -> Any:
+        previous = signal.signal(signal.SIGTERM, _terminated)
         try:
             return super().invoke(context)
         except KeyboardInterrupt:
             click.echo("\ninterrupted", err=True)
             context.exit(INTERRUPTED)
+        finally:
+            signal.signal(signal.SIGTERM, previous)
 
 
 @click.group(cls=Interruptible, context_settings={"help_option_names": ["-h", "--help"]})

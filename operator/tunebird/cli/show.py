@@ -18,6 +18,7 @@ from tunebird.cli.lookout import silence
 from tunebird.cli.waiting import judge
 from tunebird.kube.meta import FINETUNEJOB, MODELROLLOUT
 
+UNBROKEN = 10_000
 GOOD, BAD, BUSY = "green", "red", "yellow"
 COLOURS = {"Succeeded": GOOD, "Healthy": GOOD, "Failed": BAD, "RolledBack": BAD, "Degraded": BAD, "RollingBack": BAD}
 
@@ -29,15 +30,29 @@ COLOURS = {"Succeeded": GOOD, "Healthy": GOOD, "Failed": BAD, "RolledBack": BAD,
 def status(kubectl: Kubectl, name: str, watch: bool) -> None:
     """A job or rollout at a glance: where it is, what it waits for, and why."""
     kind, seen = resolve(kubectl, name)
-    console = Console()
+    console = _console()
     if not watch or judge(kind, seen) is not None:
         console.print(_present(kubectl, kind, seen))
         return
+    try:
+        _follow(console, kubectl, kind, seen)
+    finally:
+        if not console.is_terminal:
+            console.line()  # which Live leaves out there
+
+
+def _follow(console: Console, kubectl: Kubectl, kind: str, seen: Object) -> None:
     with Live(_present(kubectl, kind, seen), console=console, auto_refresh=False) as live:
         while judge(kind, seen) is None:
             time.sleep(1)
             kind, seen = resolve(kubectl, f"{kind}/{seen['metadata']['name']}")
             live.update(_present(kubectl, kind, seen), refresh=True)
+
+
+def _console() -> Console:
+    """A terminal's own width; elsewhere lines stay whole, so that a path can be searched for and copied."""
+    console = Console()
+    return console if console.is_terminal else Console(width=UNBROKEN)
 
 
 def _present(kubectl: Kubectl, kind: str, seen: Object) -> Tree:
@@ -95,11 +110,17 @@ def tree(kind: str, seen: Object) -> Tree:
     root = Tree(head)
     for line in _job_lines(state) if kind == "finetunejob" else _rollout_lines(state):
         root.add(line)
-    if state.get("phase") not in ("Succeeded", "Healthy") and (waiting := [*complaints(state)]):
+    if state.get("phase") not in ("Succeeded", "Healthy") and (waiting := [*complaints(state, _told(state))]):
         branch = root.add("why")
         for line in waiting:
             branch.add(line)
     return root
+
+
+def _told(state: Object) -> frozenset[str]:
+    """Messages that the lines above say already: a rollout's, and those of a job's attempts."""
+    said = (str(one["message"]) for one in (state, *state.get("attempts", [])) if one.get("message"))
+    return frozenset(said)
 
 
 def _job_lines(state: Object) -> Iterator[str]:
@@ -109,7 +130,8 @@ def _job_lines(state: Object) -> Iterator[str]:
     if progress:
         yield f"progress  {_bar(progress.get('step', 0), progress.get('of') or 0)}{_figures(progress)}"
     for attempt in state.get("attempts", []):
-        yield _words(f"attempt {attempt['number']}", attempt.get("reason") or "Running", attempt.get("message"))
+        now = attempt.get("reason") or state.get("phase", "Pending")
+        yield _words(f"attempt {attempt['number']}", now, attempt.get("message"))
     for metric in state.get("evaluation", []):
         yield _metric(metric)
     if artifact:
@@ -156,11 +178,20 @@ def _rollout_lines(state: Object) -> Iterator[str]:
         yield _words(f"SLI     {sli['name']}", sli.get("verdict"), sli.get("reason"), sli.get("message"))
 
 
-def complaints(state: Object) -> Iterator[str]:
-    """Conditions that say why it does not go on."""
+def complaints(state: Object, told: frozenset[str] = frozenset()) -> Iterator[str]:
+    """Conditions that say why it does not go on: those that say the same in one line, without what was `told`."""
+    same: dict[tuple[str, str], list[str]] = {}
+    for one in filter(_complains, state.get("conditions", [])):
+        same.setdefault((one.get("reason", ""), one.get("message", "")), []).append(f"{one['type']}={one['status']}")
+    for (reason, message), types in same.items():
+        yield f"{', '.join(types)} {reason}" + (f": {message}" if message and message not in told else "")
+
+
+def _complains(condition: Object) -> bool:
     bad_when_true = ("Stalled", "Failed", "RouteShadowed")
     bad_when_false = ("DataReady", "Planned", "PodsReady", "Ready", "TrafficAccepted", "AnalysisPassing")
-    for condition in state.get("conditions", []):
-        kind, value = condition["type"], condition["status"]
-        if (kind in bad_when_true and value == "True") or (kind in bad_when_false and value == "False"):
-            yield f"{kind}={value} {condition.get('reason', '')}: {condition.get('message', '')}"
+    kind, value = condition["type"], condition["status"]
+    has_ended = (kind, condition.get("reason")) == ("PodsReady", "Finished")
+    return not has_ended and (
+        (kind in bad_when_true and value == "True") or (kind in bad_when_false and value == "False")
+    )

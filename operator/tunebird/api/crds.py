@@ -100,8 +100,9 @@ RESOURCES = (
             Column("Canary", ".status.canary.revision"),
             Column("Weight", ".status.canary.weight", "integer"),
             Column("Step", ".status.step.summary"),
-            Column("Message", ".status.message"),
+            Column("Message", ".status.summary"),
             _AGE,
+            Column("Details", ".status.message", priority=1),
         ),
         {
             "status": {},

@@ -108,6 +108,7 @@ class ModelRolloutStatus(Model):
     observed_generation: int = Field(0, ge=0, description="metadata.generation that this is about.")
     phase: RolloutPhase | None = Field(None, description="Where it is, for people.")
     message: Annotated[str, Field(max_length=4096)] = Field("", description="The most important thing in one sentence.")
+    summary: Word = Field("", description="The beginning of the message, for kubectl get.")
     rollout: RolloutRun | None = Field(None, description="The rollout that is running, or the last one.")
     stable: RevisionStatus | None = Field(None, description="The revision that serves.")
     canary: RevisionStatus | None = Field(None, description="The revision that is tried.")

@@ -187,7 +187,9 @@ def _between_attempts(seen: Observed, record: Record) -> Decision:
     if wait > 0:
         return Decision(record, (), (), wait)
     number = next_number(record)
-    started = replace(record, start_time=record.start_time or seen.now, plan_hash=record.plan_hash or seen.plan_hash)
+    started = replace(
+        record, start_time=record.start_time or seen.now, plan_hash=record.plan_hash or seen.plan_hash, progress=None
+    )
     return Decision(started.with_attempt(Attempt(number, seen.now)), (), _start_news(last, number))
 
 

@@ -16,10 +16,20 @@ from tunebird.finetune.plan import Plan
 from tunebird.finetune.state import STOPPING, Attempt, Observed, Record
 from tunebird.kube.conditions import Condition, ConditionStatus, conditions_of, set_condition, timestamp, without
 from tunebird.kube.meta import Manifest
+from tunebird.kube.summary import shortened
 
 PREPARING = frozenset({"load", "data"})
 TRAINED_FROM = frozenset({"train", "save", "convert", "evaluate", "publish", "done"})
-SUMMARY_LENGTH = 72
+PHASES = {
+    "load": "loading the model",
+    "data": "preparing the data",
+    "train": "training",
+    "save": "saving",
+    "convert": "converting",
+    "evaluate": "evaluating",
+    "publish": "publishing",
+    "done": "done",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,20 +161,22 @@ def _reason(seen: Observed, record: Record) -> str:
     return "" if pods.status == "True" else pods.reason
 
 
-def shortened(message: str) -> str:
-    """The beginning of a message, to the end of a word."""
-    if len(message) <= SUMMARY_LENGTH:
-        return message
-    return f"{message[:SUMMARY_LENGTH].rpartition(' ')[0] or message[:SUMMARY_LENGTH]}…"
-
-
 def _message(seen: Observed, record: Record) -> str:
     if record.outcome is not None:
         return record.outcome.message[:4096]
     if record.refused:
         return record.refused[:4096]
     pods = _pods_ready(seen, record)
-    return pods.message[:4096]
+    return (_doing(record) if pods.status == "True" else "") or pods.message[:4096]
+
+
+def _doing(record: Record) -> str:
+    """What the trainer does now, as it last said: at the last step minutes of saving and evaluating may follow."""
+    progress, live = record.progress, record.live
+    if progress is None or live is None or progress.attempt != live.number or not progress.phase:
+        return ""
+    step = f", step {progress.step} of {progress.of}" if progress.of else ""
+    return f"Attempt {live.number}: {PHASES.get(progress.phase, progress.phase)}{step}"
 
 
 def _aspects(seen: Observed, record: Record) -> Iterator[Aspect]:

@@ -17,6 +17,7 @@ from tunebird.kube.conditions import (
     without,
 )
 from tunebird.kube.meta import MODELROLLOUT, OWNER_UID, REVISION, Manifest
+from tunebird.kube.summary import shortened
 from tunebird.kube.verbs import asked
 from tunebird.rollout.analysis import Outcome, Verdict, e_value, percent
 from tunebird.rollout.codec import decoded, encoded
@@ -55,6 +56,7 @@ def status(owner: Manifest, seen: Observed, decision: Decision) -> Json:
         "observedGeneration": owner["metadata"].get("generation", 0),
         "phase": phase,
         "message": _message(seen, decision),
+        "summary": shortened(_message(seen, decision)),
         "rollout": _rollout(progress),
         "stable": _arm(seen, progress, progress.stable, 100 - progress.weight),
         "canary": _arm(seen, progress, progress.canary, progress.weight),
@@ -87,6 +89,7 @@ def invalid(owner: Manifest, reasons: Iterable[str], now: datetime) -> Json:
         "observedGeneration": generation,
         "phase": phase,
         "message": f"InvalidSpec: {message}"[:4096],
+        "summary": shortened(f"InvalidSpec: {message}"),
         "conditions": [item.manifest() for item in conditions],
         **consumed,
     }

@@ -11,6 +11,7 @@ from tunebird.kube.meta import Manifest
 from tunebird.rollout.manifests import CONTAINER
 
 LONGEST = 500
+CRASHING = "CrashLoopBackOff"
 _STARTING = ("ContainerCreating", "PodInitializing")
 _IMAGE = "check spec.server.image, that its registry can be reached, and the image pull secret"
 REMEDIES: Mapping[str, str] = {
@@ -19,7 +20,7 @@ REMEDIES: Mapping[str, str] = {
     "InvalidImageName": "correct spec.server.image",
     "CreateContainerConfigError": "create what it names, or correct spec.server.template",
     "Unschedulable": "ask for less in spec.server, or add nodes",
-    "CrashLoopBackOff": "read its log: kubectl logs",
+    CRASHING: "read its log: kubectl logs",
 }
 
 
@@ -52,34 +53,49 @@ def trouble(pod: Manifest) -> Trouble | None:
         return None
     containers = status.get("containerStatuses") or ()
     own: Mapping[str, Any] = next((item for item in containers if item["name"] == CONTAINER), {})
-    found = _waiting(own) or _ended(own.get("state") or {}) or _unscheduled(status)
+    found = _crashing(own) or _waiting(own) or _unscheduled(status)
     return Trouble(pod["metadata"]["name"], found[0], _line(found[1])) if found else None
+
+
+def _crashing(container: Mapping[str, Any]) -> tuple[str, str] | None:
+    """One reason for a server that ends again and again, whether it has ended, is waited with, or runs once more."""
+    if container.get("ready"):
+        return None
+    state = container.get("state") or {}
+    waiting = state.get("waiting")
+    if waiting is not None and waiting.get("reason", "") not in ("", CRASHING, *_STARTING):
+        return None
+    ended = _ended(state) or _ended(container.get("lastState") or {})
+    if ended is None:
+        return (CRASHING, waiting.get("message", "")) if waiting and waiting.get("reason") == CRASHING else None
+    return (CRASHING, ended)
 
 
 def _waiting(container: Mapping[str, Any]) -> tuple[str, str] | None:
     waiting = (container.get("state") or {}).get("waiting")
     if waiting is None or waiting.get("reason", "") in ("", *_STARTING):
         return None
-    reason = waiting["reason"]
-    ended = _ended(container.get("lastState") or {}) if reason == "CrashLoopBackOff" else None
-    return (reason, ended[1] if ended else waiting.get("message", ""))
+    return (waiting["reason"], waiting.get("message", ""))
 
 
-def _ended(state: Mapping[str, Any]) -> tuple[str, str] | None:
+def _ended(state: Mapping[str, Any]) -> str | None:
+    """What a server that ended has said; the cause of an end by the kernel is in its reason."""
     ended = state.get("terminated")
     if ended is None:
         return None
     told = _told(ended.get("message", ""))
-    code = f"the server ended with exit code {ended.get('exitCode')}"
-    return (ended.get("reason") or "Error", f"{code}: {told}" if told else code)
+    reason = ended.get("reason", "")
+    cause = f" ({reason})" if reason not in ("", "Error", "Completed") else ""
+    code = f"the server ended with exit code {ended.get('exitCode')}{cause}"
+    return f"{code}: {told}" if told else code
 
 
 def _told(message: str) -> str:
-    """The sentence in a termination message; other text as it is."""
+    """The sentence in a termination message; of a log, its last line, which says why the program ended."""
     try:
         parsed = json.loads(message)
     except ValueError:
-        return message
+        return next((line.strip() for line in reversed(message.splitlines()) if line.strip()), "")
     return str(parsed.get("message", message)) if isinstance(parsed, dict) else message
 
 

@@ -357,6 +357,7 @@ async def test_servers_that_cannot_start_are_explained_once(cluster):
     assert 'ImagePullBackOff: Back-off pulling image "no/such:1"' in cluster.status["message"]
     assert "spec.server.image" in cluster.status["step"]["waitingFor"]
     assert cluster.reasons().count("ServerNotReady") == 1
+    assert len(cluster.status["summary"]) <= 73 < len(cluster.status["message"])
     cluster.kube.writes.clear()
     await cluster.once()
     assert cluster.kube.writes == []

@@ -15,6 +15,7 @@ from tunebird.finetune.reasons import (
     SIGNALS,
     Exit,
     Then,
+    Why,
     why_disrupted,
     why_exited,
     why_pod_failed,
@@ -198,3 +199,9 @@ def test_a_termination_message_that_is_a_log_is_no_termination_message() -> None
     told = termination('{"v":1,"attempt":1,"reason":"NaNLoss","exitCode":6,"message":"loss\\nis nan","metrics":{}}')
     assert told is not None
     assert told.message == "loss is nan"
+
+
+def test_where_nothing_is_to_be_done_the_sentence_says_so() -> None:
+    assert Why("Preempted", "the node shuts down").sentence == (
+        "the node shuts down; nothing to do: it goes on from its checkpoint"
+    )

@@ -37,6 +37,40 @@ def test_a_server_that_keeps_ending_tells_what_it_said_last() -> None:
     assert "40s" not in found.sentence
 
 
+def test_the_reason_stays_while_the_server_is_started_again() -> None:
+    ended = {"terminated": {"exitCode": 4, "reason": "Error", "message": "ModelMismatch: another digest"}}
+    turns: list[dict[str, Any]] = [
+        {"state": ended},
+        {"state": {"waiting": {"reason": "CrashLoopBackOff", "message": "back-off 10s"}}, "lastState": ended},
+        {"state": {"running": {}}, "lastState": ended, "ready": False, "restartCount": 1},
+    ]
+    told = {trouble(a_pod(containerStatuses=container(**turn))) for turn in turns}
+    assert len(told) == 1
+    (found,) = told
+    assert found is not None
+    assert found.reason == "CrashLoopBackOff"
+
+
+def test_a_server_that_came_back_and_is_ready_has_no_trouble() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    turn = {"state": {"running": {}}, "lastState": ended, "ready": True, "restartCount": 1}
+    assert trouble(a_pod(containerStatuses=container(**turn))) is None
+
+
+def test_a_server_that_the_kernel_killed_says_so() -> None:
+    ended = {"terminated": {"exitCode": 137, "reason": "OOMKilled"}}
+    found = trouble(a_pod(containerStatuses=container(state=ended)))
+    assert found is not None
+    assert "exit code 137 (OOMKilled)" in found.sentence
+
+
+def test_of_a_log_only_the_last_line_is_told() -> None:
+    log = "2026-11-21 21:52:58 INFO Listening host=0.0.0.0\nModelMismatch: the digest is sha256:1, not sha256:2\n\n"
+    found = trouble(a_pod(containerStatuses=container(state={"terminated": {"exitCode": 4, "message": log}})))
+    assert found is not None
+    assert found.message == "the server ended with exit code 4: ModelMismatch: the digest is sha256:1, not sha256:2"
+
+
 def test_a_pod_that_fits_no_node_has_the_schedulers_sentence() -> None:
     message = "0/2 nodes are available: 2 Insufficient nvidia.com/gpu. preemption: 0/2 nodes are available"
     conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]

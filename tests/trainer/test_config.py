@@ -228,6 +228,14 @@ def test_a_file_that_is_not_json_is_said_to_be_none(tmp_path):
         config_file.load(path)
 
 
+@pytest.mark.parametrize("comment", ["// mine", "# mine", "/* mine */"])
+def test_a_comment_is_said_to_be_none_of_json(tmp_path, comment):
+    path = tmp_path / "config.json"
+    path.write_text(f'{{"version": 1,  {comment}\n"job": {{}}}}')
+    with pytest.raises(Failure, match="JSON knows no comments"):
+        config_file.load(path)
+
+
 def test_an_absent_file_is_named(tmp_path):
     with pytest.raises(Failure) as found:
         config_file.load(tmp_path / "absent.json")
@@ -243,4 +251,6 @@ def test_a_relative_path_is_told_with_the_folder_that_was_looked_in(tmp_path, mo
 
 def test_the_shipped_example_loads():
     example = Path(config_file.__file__).parent.parent / "example.json"
-    assert config_file.load(example).job.name == "support-bot"
+    loaded = config_file.load(example)
+    assert loaded.job.name == "support-bot"
+    assert loaded.checkpoint.every_steps < loaded.training.max_steps  # killed halfway, it has something to go on from

@@ -58,8 +58,14 @@ def load(path: Path) -> Config:
             Reason.INVALID_CONFIG, f"config {path.absolute()} can't be read: {error.strerror}; check the path"
         ) from error
     except ValueError as error:
-        raise Failure(Reason.INVALID_CONFIG, f"config {path} is not JSON: {error}") from error
+        raise Failure(Reason.INVALID_CONFIG, f"config {path} is not JSON: {error}{_comment(error)}") from error
     return parse(raw)
+
+
+def _comment(error: ValueError) -> str:
+    """What is to be said where JSON ends because a comment begins."""
+    rest = error.doc[error.pos :].lstrip() if isinstance(error, json.JSONDecodeError) else ""
+    return "; JSON knows no comments: remove this one" if rest.startswith(("//", "/*", "#")) else ""
 
 
 def parse(raw: Any) -> Config:

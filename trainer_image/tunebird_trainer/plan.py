@@ -21,6 +21,13 @@ _NF4, _NF4_TWICE = 4.5 / 8, 4.127 / 8
 _STATES = {"adamw": 8, "adamw-8bit": 2, "paged-adamw-8bit": 2, "adafactor": 0, "sgd": 0}
 
 
+_ACTIVATIONS = {  # by training.worstCaseStep
+    True: "measured by the worst-case step at the start",
+    False: "not measured: training.worstCaseStep is false",
+    None: "measured by the worst-case step at the start on a GPU; on a CPU only with training.worstCaseStep true",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """Numbers of weights: of the base, of its linear layers, and of those that are trained."""
@@ -86,7 +93,7 @@ def lines(config: Config, found: Counts, sequences: int) -> list[str]:
             f"plan: {part.name:<10} {storage.readable(part.bytes)}{' of host memory' if part.on_cpu else ''} a process"
             for part in memory(config, found)
         ),
-        "plan: activations are measured by the worst-case step",
+        f"plan: activations are {_ACTIVATIONS[config.training.worst_case_step]}",
     ]
 
 

@@ -85,3 +85,18 @@ def test_a_row_of_which_several_parts_are_too_long_counts_once(check):
     said, failed = check([*sums(8), {"messages": talk}], preparation__onTooLong="Split", preparation__maxTooLong=0.12)
     assert not failed
     assert "support/data.jsonl:9 is above 64 tokens" in said
+
+
+def test_a_row_of_another_format_is_told_what_it_looks_like(check):
+    said, _ = check([*sums(8), {"prompt": "2 + 2?", "completion": "4"}])
+    assert "support/data.jsonl:9 has no 'messages'" in said
+    assert "it looks like promptCompletion, and this dataset is read as messages: give rows of each format" in said
+
+
+def test_a_file_of_another_encoding_is_said_to_be_one(check, tmp_path, monkeypatch):
+    def utf_16(path, rows):
+        path.write_text("\n".join(map(json.dumps, rows)), encoding="utf-16")
+
+    monkeypatch.setitem(globals(), "write_rows", utf_16)
+    _, failed = check(sums(8))
+    assert failed.startswith("dataset support: support/data.jsonl:1 is not UTF-8 at byte 1 of the line")

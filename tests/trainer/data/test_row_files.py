@@ -31,6 +31,32 @@ def test_a_row_knows_its_file_and_line(tmp_path):
     ]
 
 
+def test_a_byte_that_is_not_utf_8_costs_its_own_row_alone(tmp_path):
+    good = json.dumps(chat("a", "ü"), ensure_ascii=False).encode()
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + good + b"\n" + good.replace(b"a", b"\xfc", 1) + b"\n{\n" + good + b"\n")
+    first, broken, cut, last = rows(path)
+    assert first.value == last.value == chat("a", "ü")
+    assert broken.where == "set/a.jsonl:2"
+    assert broken.error.startswith("is not UTF-8 at byte ")
+    assert broken.error.endswith(" of the line; convert the file")
+    assert cut.error.startswith("is not JSON")
+
+
+def test_a_string_without_end_is_told_in_whole_words(tmp_path):
+    (tmp_path / "a.jsonl").write_text('{"a": "b\n')
+    assert rows(tmp_path / "a.jsonl")[0].error == "is not JSON: Unterminated string starting at column 7"
+
+
+def test_more_bad_rows_than_are_shown_are_said_to_be_listed(capsys):
+    bad = BadRows(None)
+    for line in range(9):
+        bad.add("set", f"set/a.jsonl:{line}", "invalid", "is empty")
+    shown = capsys.readouterr().out.splitlines()
+    assert len(shown) == 6
+    assert shown[5] == "data: set: further rows that are invalid are listed and not shown"
+
+
 @pytest.mark.parametrize("name", ["notes.txt", "notes.md"])
 def test_a_text_is_one_document(tmp_path, name):
     (tmp_path / name).write_text("One.\n\nTwo.\n")

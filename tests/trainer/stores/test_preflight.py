@@ -48,6 +48,19 @@ def test_an_absent_data_file(tmp_path, base):
     assert "dataset support: file:///nowhere/support.jsonl is absent" in failure.message
 
 
+def test_an_absent_suite_is_called_one(tmp_path, base):
+    suite = {"name": "support", "uri": f"file://{tmp_path}/nope.jsonl"}
+    failure = refused(tmp_path, base, evaluation={"suites": [suite], "gates": []})
+    assert failure.reason is Reason.DATASET_NOT_FOUND
+    assert failure.message.startswith(f"evaluation.suites: suite support: {suite['uri']} is absent")
+
+
+def test_an_absent_artifact_is_said_to_be_made_first(tmp_path):
+    failure = refused(tmp_path, tmp_path / "support-bot" / "merged")
+    assert failure.reason is Reason.MODEL_NOT_FOUND
+    assert "start the run that publishes it first" in failure.message
+
+
 @pytest.mark.parametrize(("present", "said"), [((), "is no directory"), (("config.json",), "no *.safetensors")])
 def test_an_absent_or_empty_model(tmp_path, present, said):
     for name in present:

@@ -51,3 +51,11 @@ def test_what_is_offloaded_is_said_to_lie_in_host_memory():
     asked = config_file.parse(config(**FULL, **EIGHT, distributed__zeroStage=3, distributed__offloadOptimizer="cpu"))
     assert [part.on_cpu for part in plan.memory(asked, BILLION)] == [False, True, True]
     assert "plan: optimizer  1.40 GiB of host memory a process" in plan.lines(asked, BILLION, 100)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"), [(None, "on a CPU only with"), (True, "worst-case step at the start"), (False, "not measured")]
+)
+def test_a_plan_tells_whether_activations_will_be_measured(asked, said):
+    told = plan.lines(config_file.parse(config(training__worstCaseStep=asked)), plan.Counts(10, 8, 2), 8)
+    assert said in told[-1]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 NAME = "bad-rows.jsonl"
 SHOWN = 5  # printed; the file has all
+_SAID = {"invalid": "invalid", "tooLong": "too long"}
 
 
 class BadRows:
@@ -33,6 +34,8 @@ class BadRows:
         self.counts[dataset, what] += 1
         if self.counts[dataset, what] <= SHOWN:
             print(f"data: {where} {error}", flush=True)
+        elif self.counts[dataset, what] == SHOWN + 1:
+            print(f"data: {dataset}: further rows that are {_SAID[what]} are listed and not shown", flush=True)
         if self.path is None:
             return
         if self._file is None:

@@ -4,7 +4,7 @@ by one."""
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tunebird_trainer.config import OnInvalid, SplitBy
 from tunebird_trainer.data import formats
@@ -85,10 +85,21 @@ def checked(source: Source, chosen: Format, desk: Desk) -> Iterator[tuple[str, E
 def _example(row: Row, chosen: Format, config: Config) -> Example:
     if row.error:
         raise InvalidRow(row.error)
-    example = formats.example(row.value, chosen)
+    try:
+        example = formats.example(row.value, chosen)
+    except InvalidRow as error:
+        raise InvalidRow(f"{error}{_stranger(row.value, chosen)}") from error
     if config.validation.percent and config.validation.split_by is SplitBy.USER and not example.user:
         raise InvalidRow("has no user, which validation.splitBy: user needs; add the key user")
     return example
+
+
+def _stranger(value: Any, chosen: Format) -> str:
+    """What a row of another format than the dataset's needs to be told."""
+    other = formats.detected(value)
+    if other in (None, chosen):
+        return ""
+    return f"; it looks like {other}, and this dataset is read as {chosen}: give rows of each format their own dataset"
 
 
 def _detected(source: Source) -> Format:
@@ -102,6 +113,8 @@ def _detected(source: Source) -> Format:
             break
     if first is None:
         raise Failure(Reason.INVALID_DATASET, f"dataset {dataset.name}: {dataset.uri} has no rows")
+    if first.error:
+        raise Failure(Reason.INVALID_DATASET, f"dataset {dataset.name}: {first.where} {first.error}")
     keys = ", ".join(sorted(map(str, first.value))) if isinstance(first.value, dict) else type(first.value).__name__
     known = (
         "messages | prompt and completion | instruction and output | conversations | chosen and rejected | "

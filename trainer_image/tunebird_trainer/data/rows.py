@@ -79,7 +79,7 @@ def _name(file: Path, path: Path) -> str:
 
 
 def _json_lines(file: Path, where: str) -> Iterator[Row]:
-    with file.open(encoding="utf-8-sig") as stream:
+    with file.open(encoding="utf-8-sig", errors="surrogateescape") as stream:  # one bad byte costs its row alone
         for number, line in enumerate(stream, 1):
             if line.strip():
                 yield _json_line(line, f"{where}:{number}")
@@ -87,9 +87,13 @@ def _json_lines(file: Path, where: str) -> Iterator[Row]:
 
 def _json_line(line: str, where: str) -> Row:
     try:
+        line.encode()
         return Row(where, json.loads(line.rstrip()))
+    except UnicodeEncodeError as error:
+        byte = len(line[: error.start].encode()) + 1
+        return Row(where, None, f"is not UTF-8 at byte {byte} of the line; convert the file")
     except json.JSONDecodeError as error:  # its own line is always 1
-        return Row(where, None, f"is not JSON: {error.msg} at column {error.colno}")
+        return Row(where, None, f"is not JSON: {error.msg.removesuffix(' at')} at column {error.colno}")
     except ValueError as error:
         return Row(where, None, f"is not JSON: {error}")
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import tunebird_checks
 from tunebird_checks import lint
-from tunebird_trainer.config import Config, Dataset, Suite
+from tunebird_trainer.config import Config, Suite
 from tunebird_trainer.evaluation.rules import HARNESS, bound_of
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.stores import sources, storage
@@ -61,7 +61,7 @@ def doubts(config: Config, suites: dict[str, tunebird_checks.Suite]) -> list[str
 
 
 def _file(suite: Suite) -> Path:
-    path = sources.fetch_dataset(Dataset(suite.name, suite.uri, "auto", 1, None, ""))
+    path = sources.fetch_suite(suite)
     if path.is_dir():
         raise Failure(
             Reason.DATASET_NOT_FOUND, f"suite {suite.name}: {suite.uri} is a directory; name the JSON Lines file in it"

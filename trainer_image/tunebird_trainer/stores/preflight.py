@@ -32,7 +32,7 @@ def check(config: Config) -> None:
 
 
 def check_inputs(config: Config) -> None:
-    """The models and data files that are to be read."""
+    """The models, data files and suites that are to be read."""
     reference = config.method.dpo.reference if config.method.objective is Objective.DPO else ""
     models = [config.model, *([replace(config.model, uri=reference)] if reference else [])]
     with suppress(OSError):
@@ -42,6 +42,9 @@ def check_inputs(config: Config) -> None:
         for dataset in config.datasets:
             if is_local(dataset.uri):
                 sources.fetch_dataset(dataset)
+        for suite in config.evaluation.suites:
+            if is_local(suite.uri):
+                sources.fetch_suite(suite)
 
 
 def is_local(uri: str) -> bool:

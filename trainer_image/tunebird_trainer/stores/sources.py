@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunebird_trainer.config import Dataset
 from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.stores import objects, registry, storage
 from tunebird_trainer.stores.objects import MANIFEST, Subject
@@ -16,7 +17,7 @@ from tunebird_trainer.stores.storage import directory_digest
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tunebird_trainer.config import Dataset, Model
+    from tunebird_trainer.config import Model, Suite
 
 # Weights only as safetensors: a pickle can run code when it is opened.
 MODEL_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "*.model", "chat_templates/*"]
@@ -39,17 +40,23 @@ def place(uri: str) -> Path:
     raise Failure(Reason.INVALID_CONFIG, f"{uri!r} is no place on a volume; use pvc://CLAIM/PATH or file:///PATH")
 
 
-def fetch_dataset(dataset: Dataset) -> Path:
-    """The local file or directory of a dataset."""
+def fetch_suite(suite: Suite) -> Path:
+    """The local file of an evaluation's suite."""
+    return fetch_dataset(Dataset(suite.name, suite.uri), f"evaluation.suites: suite {suite.name}")
+
+
+def fetch_dataset(dataset: Dataset, called: str = "") -> Path:
+    """The local file or directory of a dataset, or of what is `called` otherwise."""
+    name = called or f"dataset {dataset.name}"
     if dataset.uri.startswith("hf://"):
         return _hub_dataset(dataset)
     if objects.scheme(dataset.uri) in objects.READ:
-        return objects.fetch(dataset.uri, Subject(f"dataset {dataset.name}", Reason.DATASET_NOT_FOUND))
+        return objects.fetch(dataset.uri, Subject(name, Reason.DATASET_NOT_FOUND))
     path = _located(dataset.uri, Reason.DATASET_NOT_FOUND)
     if not path.exists():
         raise Failure(
             Reason.DATASET_NOT_FOUND,
-            f"dataset {dataset.name}: {dataset.uri} is absent (looked at {path}); copy it there or correct the URI",
+            f"{name}: {dataset.uri} is absent (looked at {path}); copy it there or correct the URI",
         )
     return path
 
@@ -90,6 +97,8 @@ def fetch_directory(model: Model) -> Path:
             path = _located(model.uri, Reason.MODEL_NOT_FOUND)
     if not path.is_dir():
         remedy = "name the directory that holds config.json and *.safetensors"
+        if path.name == "merged" and not path.parent.exists():
+            remedy = f"{path.parent} looks like an artifact's place: start the run that publishes it first"
         raise Failure(Reason.MODEL_NOT_FOUND, f"{subject.name}: {path} is no directory; {remedy}")
     return path
 

@@ -2,6 +2,8 @@ import json
 import os
 import subprocess
 
+import pytest
+
 from tunebird_trainer import __main__ as wrapper
 from tunebird_trainer.outcome import (
     EXIT_CODES,
@@ -143,3 +145,13 @@ def test_only_old_compiler_locks_where_nobody_works_are_removed(tmp_path, monkey
     assert not (tmp_path / "old/lock").exists()
     assert (tmp_path / "new/lock").exists()
     assert (tmp_path / "busy/lock").exists()
+
+
+@pytest.mark.parametrize("operated", [False, True])
+def test_a_person_who_stopped_a_run_is_told_how_it_goes_on(tmp_path, monkeypatch, capsys, operated):
+    monkeypatch.delenv("TUNEBIRD_TERMINATION_LOG", raising=False)
+    if operated:
+        monkeypatch.setenv("TUNEBIRD_TERMINATION_LOG", str(tmp_path / "log"))
+    facts = {"attempt": 1, "reason": Reason.PREEMPTED, "exitCode": 85, "message": "checkpointed at step 2 of 20"}
+    assert wrapper._say(facts) == 85
+    assert ("start the same command again to go on" in capsys.readouterr().err) is not operated

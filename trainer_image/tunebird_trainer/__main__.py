@@ -124,7 +124,8 @@ def _meaning(ended: Ended, where: str, oom: str | None) -> tuple[Reason, int, st
         said = f"the host's memory was used up{oom} at {where}; ask for more memory in compute.resources"
         return Reason.HOST_OUT_OF_MEMORY, ExitCode.HOST_MEMORY, said
     if ended.stop_asked and ended.code - 128 in (signal.SIGTERM, signal.SIGINT):
-        return Reason.PREEMPTED, ExitCode.CHECKPOINTED, f"stopped by SIGTERM at {where}; nothing that was saved is lost"
+        said = f"stopped by SIGTERM or Ctrl-C at {where}; nothing that was saved is lost"
+        return Reason.PREEMPTED, ExitCode.CHECKPOINTED, said
     fault = faults.found_in(ended.tail)
     if fault:
         return fault.reason, EXIT_CODES[fault.reason], f"{faults.sentence(fault)}; at {where}"
@@ -149,6 +150,8 @@ def _say(facts: dict[str, Any], lines: Sequence[str] = ()) -> int:
         said = "".join(f"\n  {line}" for line in lines) if len(lines) > 1 else f" {facts['message']}"
         print(f"tunebird-trainer: {facts['reason']}:{said}", file=sys.stderr, flush=True)
     log = os.environ.get("TUNEBIRD_TERMINATION_LOG")
+    if code == ExitCode.CHECKPOINTED and not log:  # a person's, and no operator's that starts it again
+        print("tunebird-trainer: start the same command again to go on", file=sys.stderr, flush=True)
     if log:
         write_termination_message(Path(log), termination_message(facts))
     return code

@@ -191,11 +191,13 @@ def _check_room(setting: Setting, model: Any) -> None:
 def _check_ended(state: Any, session: Session, last: Saved | None) -> None:
     """Stopped early, or was the last evaluation left out? Then the next attempt goes on from here."""
     if state.global_step < state.max_steps and last is None:
-        raise Failure(Reason.PREEMPTED, "stopped by SIGTERM before the first step; nothing was lost")
+        raise Failure(Reason.PREEMPTED, "stopped by SIGTERM or Ctrl-C before the first step; nothing was lost")
     if last is None or last.step != state.global_step:
         raise Failure(Reason.INTERNAL, f"no checkpoint of step {state.global_step} was found after training")
     if session.stop_requested() or (state.global_step < state.max_steps and not last.facts.get("stoppedEarly")):
-        raise Failure(Reason.PREEMPTED, f"checkpointed at step {state.global_step} of {state.max_steps} after SIGTERM")
+        raise Failure(
+            Reason.PREEMPTED, f"checkpointed at step {state.global_step} of {state.max_steps} after SIGTERM or Ctrl-C"
+        )
 
 
 def _chosen(setting: Setting, last: Saved) -> Saved:
@@ -229,7 +231,7 @@ def evaluated(setting: Setting, session: Session, keeper: Keeper, saved: Saved) 
     if keeper.curves:
         keeper.curves.flush()
     if session.stop_requested():
-        raise Failure(Reason.PREEMPTED, f"checkpointed at step {saved.step} of {saved.step} after SIGTERM")
+        raise Failure(Reason.PREEMPTED, f"checkpointed at step {saved.step} of {saved.step} after SIGTERM or Ctrl-C")
     return replace(saved, facts=dict(keeper.watch.facts))
 
 
@@ -260,7 +262,7 @@ class Session:
     def enter(self, phase: str) -> None:
         """Begin a phase, or stop before it: between phases there is nothing to save."""
         if self.stop.is_set and phase not in ("save", "publish"):
-            raise Failure(Reason.PREEMPTED, f"stopped by SIGTERM before {phase}; nothing was lost")
+            raise Failure(Reason.PREEMPTED, f"stopped by SIGTERM or Ctrl-C before {phase}; nothing was lost")
         if self.reporter:
             self.reporter.show()
         print(f"phase: {phase}", flush=True)

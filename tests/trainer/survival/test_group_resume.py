@@ -130,7 +130,7 @@ def test_sigterm_at_one_process_stops_all_at_the_same_step(undisturbed, tmp_path
     _, expected, _ = undisturbed("ddp")
     stopped = groups.run(placed(tmp_path, tiny_model, **RUN, **FULL), tmp_path, Fate(sigterm_at={rank: look}))
     assert [each.code for each in stopped] == [85, 85], groups.logs(stopped)
-    said = f"checkpointed at step {step} of 6 after SIGTERM"
+    said = f"checkpointed at step {step} of 6 after SIGTERM or Ctrl-C"
     assert [each.message for each in stopped] == [said, said]
     last = groups.run(placed(tmp_path, tiny_model, **RUN, **FULL, job__attempt=2), tmp_path)
     assert [each.code for each in last] == [0, 0], groups.logs(last)

@@ -110,7 +110,7 @@ def test_sigterm_saves_the_step_in_hand_and_the_next_attempt_ends_the_same(
     expected, _ = undisturbed("lora", {})
     stopped = processes.run(placed(tmp_path, tiny_model, **RUN), tmp_path, sigterm_at=look)
     assert stopped.code == 85, stopped.log
-    assert stopped.message == f"checkpointed at step {step} of 7 after SIGTERM"
+    assert stopped.message == f"checkpointed at step {step} of 7 after SIGTERM or Ctrl-C"
     assert (stopped.journal["reason"], stopped.journal["checkpoint"]) == ("Preempted", f"checkpoint-{step}")
     last = processes.run(placed(tmp_path, tiny_model, **RUN, job__attempt=2), tmp_path)
     assert last.code == 0, last.log
@@ -120,5 +120,5 @@ def test_sigterm_saves_the_step_in_hand_and_the_next_attempt_ends_the_same(
 def test_sigterm_before_the_first_step_has_nothing_to_save(tmp_path, tiny_model):
     stopped = processes.run(placed(tmp_path, tiny_model, **RUN), tmp_path, sigterm_at=1)
     assert stopped.code == 85
-    assert stopped.message == "stopped by SIGTERM before the first step; nothing was lost"
+    assert stopped.message == "stopped by SIGTERM or Ctrl-C before the first step; nothing was lost"
     assert "checkpoint" not in stopped.journal

@@ -127,8 +127,8 @@ def _job_lines(state: Object) -> Iterator[str]:
     plan, progress, artifact = state.get("plan", {}), state.get("progress", {}), state.get("artifact", {})
     if plan:
         yield f"plan      {plan.get('summary', plan.get('tuning', ''))}"
-    if progress:
-        yield f"progress  {_bar(progress.get('step', 0), progress.get('of') or 0)}{_figures(progress)}"
+    if progress.get("of"):
+        yield f"progress  {_bar(progress.get('step', 0), progress['of'])}{_figures(progress)}"
     for attempt in state.get("attempts", []):
         now = attempt.get("reason") or state.get("phase", "Pending")
         yield _words(f"attempt {attempt['number']}", now, attempt.get("message"))

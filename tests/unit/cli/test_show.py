@@ -92,3 +92,8 @@ def test_a_watch_that_is_ended_leaves_the_prompt_a_line_of_its_own(
     assert "Running" in done.output
     assert done.output.endswith("\n")
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_progress_is_drawn_once_its_end_is_known() -> None:
+    assert "progress" not in shown({"phase": "Preparing", "progress": {"heartbeatTime": "2026-01-01T00:00:00Z"}})
+    assert "5/20  loss 1.5" in shown({"phase": "Running", "progress": {"step": 5, "of": 20, "loss": "1.5"}})

@@ -202,7 +202,12 @@ class StorageRef(Model):
     revision: Word | None = Field(
         None, description="Commit, tag or branch of a hf:// source; a commit is reproducible."
     )
-    digest: Digest | None = Field(None, description="Expected sha256 of the content; another content is refused.")
+    digest: Digest | None = Field(
+        None,
+        description="Expected sha256 of the content; another content is refused. "
+        "Of a job's result it is status.artifact.digest; of any directory it is the sha256 of the lines that sha256sum "
+        "prints for its files, sorted by path (docs/trainer/artifacts.md has the command).",
+    )
     secret_ref: SecretRef | None = Field(
         None,
         description="Secret with the credentials. Keys: HF_TOKEN for hf://; AWS_ACCESS_KEY_ID and "

@@ -188,7 +188,10 @@ def _conflicts(spec: api.ModelRolloutSpec) -> Iterator[str]:
     """Rules between fields that the schema can't tell."""
     source = spec.model.source
     if source is not None and not source.digest:
-        yield "spec.model.source.digest: a source needs its digest, or a changed model would not be noticed; add it"
+        yield (
+            "spec.model.source.digest: a source needs its digest, or a changed model would not be noticed; add it: "
+            "status.artifact.digest of the job that made it; docs/trainer/artifacts.md has the command for other models"
+        )
     if source is not None and (trouble := unservable(source.uri, spec.server.runtime.value)):
         yield f"spec.model.source.uri: {trouble}"
     if spec.server.runtime is api.Runtime.CUSTOM and not spec.server.image:

@@ -25,7 +25,7 @@ def with_steps(*steps):
 REFUSED = [
     ({"model": {"jobSelector": {"matchLabels": {"a": "b"}}}}, "spec.model.jobSelector"),
     ({"model": {"jobRef": {"name": "a"}, "form": "adapter"}}, "spec.model.form"),
-    ({"model": {"source": {"uri": "pvc://m/a"}}}, "spec.model.source.digest"),
+    ({"model": {"source": {"uri": "pvc://m/a"}}}, "add it: status.artifact.digest of the job"),
     (
         {"model": {"source": {"uri": "oci://registry/bot:1", "digest": DIGEST}}},
         "spec.model.source.uri: oci://registry/bot:1: the tunebird runtime loads pvc:// and hf:// only; publish",

@@ -13,9 +13,9 @@ from tunebird.rollout.manifests import CONTAINER
 LONGEST = 500
 CRASHING = "CrashLoopBackOff"
 _STARTING = ("ContainerCreating", "PodInitializing")
+_SAME = {"ErrImagePull": "ImagePullBackOff"}  # the kubelet says them in turns
 _IMAGE = "check spec.server.image, that its registry can be reached, and the image pull secret"
 REMEDIES: Mapping[str, str] = {
-    "ErrImagePull": _IMAGE,
     "ImagePullBackOff": _IMAGE,
     "InvalidImageName": "correct spec.server.image",
     "CreateContainerConfigError": "create what it names, or correct spec.server.template",
@@ -75,7 +75,7 @@ def _waiting(container: Mapping[str, Any]) -> tuple[str, str] | None:
     waiting = (container.get("state") or {}).get("waiting")
     if waiting is None or waiting.get("reason", "") in ("", *_STARTING):
         return None
-    return (waiting["reason"], waiting.get("message", ""))
+    return (_SAME.get(waiting["reason"], waiting["reason"]), waiting.get("message", ""))
 
 
 def _ended(state: Mapping[str, Any]) -> str | None:

@@ -24,6 +24,12 @@ def test_an_image_that_cannot_be_pulled_is_named_with_the_remedy() -> None:
         assert words in found.sentence
 
 
+def test_a_pull_that_failed_and_one_that_waits_to_be_tried_again_are_one_trouble() -> None:
+    turns = ("ErrImagePull", "ImagePullBackOff")
+    pods = (a_pod(containerStatuses=container(state={"waiting": {"reason": turn}})) for turn in turns)
+    assert {found.reason for pod in pods if (found := trouble(pod))} == {"ImagePullBackOff"}
+
+
 def test_a_server_that_keeps_ending_tells_what_it_said_last() -> None:
     told = json.dumps({"reason": "ModelMismatch", "message": "the model has digest sha256:1, not sha256:2"})
     states = {

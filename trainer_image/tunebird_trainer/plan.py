@@ -93,8 +93,16 @@ def lines(config: Config, found: Counts, sequences: int) -> list[str]:
             f"plan: {part.name:<10} {storage.readable(part.bytes)}{' of host memory' if part.on_cpu else ''} a process"
             for part in memory(config, found)
         ),
+        *_doubts(config),
         f"plan: activations are {_ACTIVATIONS[config.training.worst_case_step]}",
     ]
+
+
+def _doubts(config: Config) -> list[str]:
+    """What is allowed, and can hardly be meant."""
+    rate = config.training.learning_rate
+    remedy = "common are 1e-5 for all weights and 2e-4 for LoRA"
+    return [f"plan: warning: training.learningRate {rate:g} lets nearly any run diverge; {remedy}"] if rate >= 1 else []
 
 
 def memory(config: Config, found: Counts) -> list[Part]:

@@ -59,9 +59,11 @@ def test_the_limit_follows_the_answers_that_were_learned(learned, limit):
     assert answering._limit(SimpleNamespace(train=datasets.Dataset.from_list(rows))) == limit
 
 
-def test_an_untrained_model_is_measured_as_it_is(tiny_model):
+def test_an_untrained_model_is_measured_as_it_is(tiny_model, capsys):
     from tunebird_trainer.data.examples import Message
 
     data = prepared()
     data.prompts = ((Message("user", "What is 1 and 2?"),),) * 3
     assert 0 <= answering._share(tiny_model, data, 8) <= 1
+    count = len(data.prompts[: answering.PROMPTS])
+    assert f"{count} of {count} answers are there" in capsys.readouterr().out

@@ -130,6 +130,15 @@ def test_nothing_heavy_is_imported_for_it(called):
     assert ran.stdout.strip() == ""
 
 
+def test_the_server_says_that_it_loads_libraries_before_it_does(base):
+    code = "import sys; sys.modules['torch'] = None; from tunebird_trainer.server.__main__ import main; main()"
+    ran = subprocess.run(
+        [sys.executable, "-c", code, "--model-uri", f"file://{base}"], cwd=SOURCE, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    assert "INFO tunebird_trainer.server Loading libraries threads=" in ran.stderr
+
+
 def test_the_server_refuses_an_absent_model_before_torch_is_imported(tmp_path):
     code = (
         "import sys; sys.modules['torch'] = None; from tunebird_trainer.server.__main__ import main; sys.exit(main())"

@@ -59,3 +59,9 @@ def test_what_is_offloaded_is_said_to_lie_in_host_memory():
 def test_a_plan_tells_whether_activations_will_be_measured(asked, said):
     told = plan.lines(config_file.parse(config(training__worstCaseStep=asked)), plan.Counts(10, 8, 2), 8)
     assert said in told[-1]
+
+
+@pytest.mark.parametrize(("rate", "warned"), [(200, True), (0.1, False)])
+def test_a_plan_doubts_a_learning_rate_that_lets_any_run_diverge(rate, warned):
+    told = plan.lines(config_file.parse(config(training__learningRate=rate)), plan.Counts(10, 8, 2), 8)
+    assert any("warning: training.learningRate 200 lets" in line for line in told) is warned

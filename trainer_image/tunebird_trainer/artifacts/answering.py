@@ -67,11 +67,10 @@ def _share(directory: Path, data: Prepared, limit: int, words: Path | None = Non
     asked = in_process.Loaded(loaded.model, tokenizer, ends, loaded.top_p, loaded.context)
     prompts = [_ids(messages, tokenizer, loaded.context - limit) for messages in data.prompts[:PROMPTS]]
     generation = Generation(0.0, limit, 1, 0)
-    answers = [
-        answer
-        for start in range(0, len(prompts), _BATCH)
-        for answer in in_process.generated(prompts[start : start + _BATCH], asked, generation, seed=0)
-    ]
+    answers: list[tuple[int, ...]] = []
+    for start in range(0, len(prompts), _BATCH):
+        answers += in_process.generated(prompts[start : start + _BATCH], asked, generation, seed=0)
+        print(f"save: {len(answers)} of {len(prompts)} answers are there", flush=True)
     del loaded, asked
     gc.collect()
     return round(sum(bool(answer) and answer[-1] in ends for answer in answers) / len(answers), 4)

@@ -31,6 +31,7 @@ def main() -> int:
 
 def _serve(given: settings.Settings) -> int:
     source.check(given.model_uri)
+    log.info("Loading libraries threads=%d", given.threads)
     os.environ["OMP_NUM_THREADS"] = str(given.threads)  # read when torch is imported, so before the next lines
     import torch
 

@@ -5,8 +5,9 @@ import subprocess
 
 import pytest
 
-from trainer import processes
+from trainer import factories, processes
 from trainer.factories import placed
+from tunebird_trainer import config_file, run
 
 
 @pytest.fixture
@@ -95,7 +96,7 @@ def test_an_output_that_fills_up_while_it_is_written_is_the_one_that_is_named(tm
     failed = processes.run(config, tmp_path)
     assert (failed.code, failed.journal["reason"], failed.journal["phase"]) == (202, "DiskFull", "save")
     assert failed.message.startswith(f"the volume of {small_disk} is full: ")
-    assert failed.message.endswith("goes on from its last checkpoint; the last good checkpoint is checkpoint-4")
+    assert failed.message.endswith("start the run again; the last good checkpoint is checkpoint-4")
     assert not list(small_disk.glob("*out*"))
 
     (small_disk / "ballast").unlink()
@@ -114,3 +115,17 @@ def test_a_base_model_that_gives_no_numbers_is_told_before_the_first_step(tmp_pa
     failed = processes.run(placed(tmp_path, broken), tmp_path)
     assert (failed.code, failed.journal["reason"]) == (6, "NaNLoss")
     assert "held-out loss is nan at step 0" in failed.message
+
+
+@pytest.mark.parametrize(("optimizer", "needed"), [("adamw", 12_000), ("sgd", 4_000)])
+def test_a_checkpoint_needs_room_for_the_trained_weights_and_what_adamw_keeps_of_them(optimizer, needed):
+    assert run.checkpoint_bytes(config_file.parse(factories.config(training__optimizer=optimizer)), 1000) == needed
+
+
+def test_a_volume_without_room_for_a_checkpoint_is_found_before_training(tmp_path, tiny_model, small_disk):
+    (small_disk / "ballast").write_bytes(b"0" * 560_000)
+    config = placed(tmp_path, tiny_model, checkpoint__uri=f"file://{small_disk}/checkpoints", method__lora__rank=64)
+    failed = processes.run(config, tmp_path)
+    assert (failed.code, failed.journal["reason"]) == (202, "DiskFull")
+    assert f"checkpoint.uri file://{small_disk}/checkpoints: a checkpoint takes at least " in failed.message
+    assert "train: step" not in failed.log

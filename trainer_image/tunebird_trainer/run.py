@@ -186,6 +186,13 @@ def _check_room(setting: Setting, model: Any) -> None:
     weights = sorted(setting.base.glob("model*.safetensors")) or sorted(setting.base.glob("*.safetensors"))
     adapter = 4 * shape(model)["trainable"] if Form.ADAPTER in setting.config.output.forms else 0
     outputs.check_room(setting.config.output.uri, sum(path.stat().st_size for path in weights) + adapter)
+    purpose = f"checkpoint.uri {setting.config.checkpoint.uri}: a checkpoint takes at least"
+    storage.check_room(setting.checkpoints.root, checkpoint_bytes(setting.config, shape(model)["trainable"]), purpose)
+
+
+def checkpoint_bytes(config: Config, trained: int) -> int:
+    """At least: trained weights in 32 bits, and what AdamW keeps of each. Other optimizers keep less."""
+    return trained * (12 if config.training.optimizer == "adamw" else 4)
 
 
 def _check_ended(state: Any, session: Session, last: Saved | None) -> None:

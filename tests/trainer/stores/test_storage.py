@@ -28,6 +28,14 @@ def test_an_error_that_names_its_file_is_believed(tmp_path):
     assert found.value.message.startswith(f"the volume of {tmp_path}/elsewhere/file is full")
 
 
+def test_a_write_that_failed_is_not_told_in_pytorchs_own_terms(tmp_path, monkeypatch):
+    monkeypatch.setattr(storage, "_nearly_full", lambda _: True)
+    with pytest.raises(Failure) as found, storage.writing(tmp_path):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 279104 vs 278996")
+    said = "a file could not be written whole; free space there or enlarge it, and start the run again"
+    assert found.value.message == f"the volume of {tmp_path} is full: {said}"
+
+
 def test_what_is_no_error_of_a_disk_is_left_as_it_is(tmp_path):
     with pytest.raises(KeyError), storage.writing(tmp_path):
         raise KeyError("answer")

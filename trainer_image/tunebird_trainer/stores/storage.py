@@ -150,8 +150,7 @@ def storage_failure(error: BaseException, directory: Path) -> Failure | None:
     if any(_means_full(each, directory) for each in chain):
         return Failure(
             Reason.DISK_FULL,
-            f"the volume of {place} is full: {first_line(error)}; free space there or enlarge it, and the run goes on "
-            "from its last checkpoint",
+            f"the volume of {place} is full: {_said(error)}; free space there or enlarge it, and start the run again",
         )
     if any(isinstance(each, OSError) and each.errno in _LOST for each in chain):
         return Failure(
@@ -159,6 +158,12 @@ def storage_failure(error: BaseException, directory: Path) -> Failure | None:
             f"the volume of {place} can't be used: {first_line(error)}; check that it is mounted and writable",
         )
     return None
+
+
+def _said(error: BaseException) -> str:
+    """PyTorch tells of a write that failed in terms of its own source."""
+    own = first_line(error)
+    return "a file could not be written whole" if any(failed in own for failed in _TORCH_WRITE_FAILED) else own
 
 
 def _means_full(error: BaseException, directory: Path) -> bool:

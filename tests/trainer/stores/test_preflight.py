@@ -55,6 +55,16 @@ def test_an_absent_suite_is_called_one(tmp_path, base):
     assert failure.message.startswith(f"evaluation.suites: suite support: {suite['uri']} is absent")
 
 
+def test_half_precision_is_refused_at_once_where_there_is_no_gpu(tmp_path, base, monkeypatch):
+    devices = tmp_path / "dev"
+    devices.mkdir()
+    monkeypatch.setattr(preflight, "_DEVICES", devices)
+    failure = refused(tmp_path, base, training__precision="fp16")
+    assert failure.message == "training.precision: fp16 needs a GPU; use fp32 or bf16"
+    (devices / "nvidiactl").touch()
+    checked(tmp_path, base, training__precision="fp16")
+
+
 def test_an_absent_artifact_is_said_to_be_made_first(tmp_path):
     failure = refused(tmp_path, tmp_path / "support-bot" / "merged")
     assert failure.reason is Reason.MODEL_NOT_FOUND

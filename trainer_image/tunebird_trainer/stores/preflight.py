@@ -5,16 +5,20 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunebird_trainer import config as configs
-from tunebird_trainer.config import Objective
+from tunebird_trainer.config import Objective, Precision
+from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.stores import objects, outputs, sources
 
 if TYPE_CHECKING:
     from tunebird_trainer.config import Config
 
 _LOCAL = ("pvc", "file")
+_DEVICES = Path("/dev")
+_GPUS = ("nvidia*", "nvhost*", "nvgpu*", "kfd", "dxg")
 
 
 def check(config: Config) -> None:
@@ -28,7 +32,14 @@ def check(config: Config) -> None:
             if outputs.own(config, configs.run_digest(config)):  # whether it is whole, the run finds out
                 return
             outputs.check_writable(config.output.uri)
+    check_precision(config)
     check_inputs(config)
+
+
+def check_precision(config: Config) -> None:
+    """What only a GPU can do, on a machine that has none. A plan may be for another machine and isn't asked."""
+    if config.training.precision is Precision.FP16 and not any(list(_DEVICES.glob(name)) for name in _GPUS):
+        raise Failure(Reason.INVALID_CONFIG, "training.precision: fp16 needs a GPU; use fp32 or bf16")
 
 
 def check_inputs(config: Config) -> None:

@@ -125,6 +125,18 @@ def test_no_rule_judges_by_a_value_that_is_wrong_in_itself(change, hidden):
     assert hidden not in problems(config(**change))
 
 
+def test_a_gate_that_is_wrong_in_itself_hides_no_other():
+    suites = [{"name": "core", "uri": "file:///suite.jsonl"}]
+    gates = [
+        {"metric": "core.accuracy", "minimum": "high"},
+        {"metric": "core.accuracy", "minimum": 95},
+        {"metric": "core.charm", "minimum": 0.5},
+    ]
+    said = problems(config(evaluation={"suites": suites, "gates": gates}))
+    for path in ("gates[0].minimum: ", "gates[1].minimum: 95", "gates[2].metric: core.charm"):
+        assert f"evaluation.{path}" in said
+
+
 @pytest.mark.parametrize("raw", [[], None, 5, {}])
 def test_what_is_no_config_at_all_is_told(raw):
     assert "config: " in problems(raw)

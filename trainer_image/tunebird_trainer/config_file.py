@@ -18,7 +18,7 @@ from tunebird_trainer.config_errors import UNREADABLE, InvalidConfig
 from tunebird_trainer.outcome import Failure, Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 SCHEMA_NAME = "trainer-config.schema.json"
 
@@ -132,12 +132,13 @@ def _cross_field_errors(config: Config) -> list[str]:
     return [error for check in checks for error in config_errors.answered(check, config)]
 
 
-def _evaluation_errors(config: Config) -> list[str]:
+def _evaluation_errors(config: Config) -> Iterator[str]:
     if not config.evaluation.suites and not config.evaluation.gates:
-        return []  # the wrapper reads configs too, and needs no checks loaded
+        return  # the wrapper reads configs too, and needs no checks loaded
     from tunebird_trainer.evaluation import rules
 
-    return rules.errors(config)
+    for check in rules.checks(config):
+        yield from config_errors.answered(check, config)
 
 
 def _limit_errors(config: Config) -> list[str]:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from typing import TYPE_CHECKING
 
 from tunebird_trainer.config import Evaluation, Gate
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
     from tunebird_trainer.config import Config
 
 # Metrics of no suite file: of the training rows, the held-out rows and the planted canaries.
@@ -16,14 +19,27 @@ HARNESS = "lm-eval://"
 HARNESS_METRICS = ("accuracy",)
 
 
-def errors(config: Config) -> list[str]:
-    asked = config.evaluation
-    found = [f"evaluation.suites: the name {name!r} is used twice; give each its own" for name in _twice(asked)]
-    for index, suite in enumerate(asked.suites):
-        found += [f"evaluation.suites[{index}].{fault}" for fault in _suite_faults(suite)]
-    for index, gate in enumerate(asked.gates):
-        found += [f"evaluation.gates[{index}].{fault}" for fault in _gate_faults(gate, config)]
-    return found
+def checks(config: Config) -> Iterator[Callable[[Config], list[str]]]:
+    """One for each suite and gate, so that none depends on another's being readable."""
+    yield _names_errors
+    for index in range(len(config.evaluation.suites)):
+        yield partial(_suite_errors, index)
+    for index in range(len(config.evaluation.gates)):
+        yield partial(_gate_errors, index)
+
+
+def _names_errors(config: Config) -> list[str]:
+    return [
+        f"evaluation.suites: the name {name!r} is used twice; give each its own" for name in _twice(config.evaluation)
+    ]
+
+
+def _suite_errors(index: int, config: Config) -> list[str]:
+    return [f"evaluation.suites[{index}].{fault}" for fault in _suite_faults(config.evaluation.suites[index])]
+
+
+def _gate_errors(index: int, config: Config) -> list[str]:
+    return [f"evaluation.gates[{index}].{fault}" for fault in _gate_faults(config.evaluation.gates[index], config)]
 
 
 def bound_of(gate: Gate) -> tuple[str, float]:

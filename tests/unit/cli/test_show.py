@@ -2,6 +2,7 @@
 
 import os
 import signal
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -72,6 +73,15 @@ def test_watching_a_failed_job_ends_at_once_and_breaks_no_line_of_a_pipe(monkeyp
     assert done.output.endswith("\n")
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Python leaves SIGINT ignored where a shell started it in the background, as CI may start the tests."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_watch_that_is_ended_leaves_the_prompt_a_line_of_its_own(
     number: signal.Signals, code: int, monkeypatch: pytest.MonkeyPatch

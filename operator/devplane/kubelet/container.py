@@ -136,18 +136,19 @@ class Container:
                 await self._without_image(error, backoff.step(now()))
 
     async def _without_image(self, error: ImageError, delay: float) -> None:
+        """No news shortens the wait: the image table is read once."""
         image = self.spec["image"]
         self.post("Warning", "Failed", f"Error: {error.reason}")
         self.show(state=Waiting(error.reason, str(error)))
         if error.reason == "ErrImageNeverPull":
-            await self._place.news(delay)
+            await asyncio.sleep(delay)
             return
-        await self._place.news(1)
+        await asyncio.sleep(1)
         waiting = f'Back-off pulling image "{image}": ErrImagePull: {error}'
         self.post("Normal", "BackOff", f'Back-off pulling image "{image}"')
         self.post("Warning", "Failed", "Error: ImagePullBackOff")
         self.show(state=Waiting("ImagePullBackOff", waiting))
-        await self._place.news(delay)
+        await asyncio.sleep(delay)
 
     async def _configured(self) -> Command:
         while True:

@@ -47,6 +47,8 @@ class Pod:
         started = (pod.get("status") or {}).get("startTime")
         self._started_at = moment(started) if started else now()
         self._news = asyncio.Event()
+        self._moved = asyncio.Event()
+        self._told = _told(pod)
         self._doomed = asyncio.Event()
         self.gone = asyncio.Event()
         self.ended = asyncio.Event()
@@ -62,7 +64,9 @@ class Pod:
 
     def updated(self, pod: Obj) -> None:
         self._pod = pod
-        self.refresh()
+        told, self._told = self._told, _told(pod)
+        if told != self._told:
+            self.refresh()
         if is_deleting(pod):
             self._doomed.set()
 
@@ -150,7 +154,7 @@ class Pod:
 
     async def _until(self, holds: Callable[[], bool]) -> None:
         while not holds():
-            await self.news(3600)
+            await self._moved.wait()
 
     async def _run_mains(self) -> None:
         for container in self._mains:
@@ -286,8 +290,8 @@ class Pod:
 
     def changed(self) -> None:
         """Write the status that is true now."""
-        news, self._news = self._news, asyncio.Event()
-        news.set()
+        moved, self._moved = self._moved, asyncio.Event()
+        moved.set()
         self._pod = self.record.write(self._view()) or self._pod
 
     def event(self, container: Obj, type_: str, reason: str, message: str) -> None:
@@ -338,6 +342,11 @@ class Pod:
             return tokens.mint(self.namespace, account, [audience] if audience else [], seconds, bound)
         except InvalidTokenError as error:
             raise environment.ConfigError(f"failed to fetch token: {error}") from error
+
+
+def _told(pod: Obj) -> tuple[Obj | None, Obj | None]:
+    """What its containers and volumes may refer to; the status is the kubelet's own, and no news to it."""
+    return pod["metadata"].get("labels"), pod["metadata"].get("annotations")
 
 
 def restarts(pod: Obj, view: ContainerView) -> Callable[[int], bool]:

@@ -209,6 +209,20 @@ async def test_image_that_is_not_in_the_table_is_backed_off(world: World) -> Non
         await world.log("img")
 
 
+async def test_no_news_shortens_the_back_off_of_an_image(world: World) -> None:
+    create(world, pod("img", "true", container={"image": "nobody/knows:1"}))
+    await world.until(lambda: waiting(world, "img").get("reason") == "ImagePullBackOff")
+    for number in range(20):
+        name = f"after-{number}"
+        world.client.patch("pods", "default", "img", {"metadata": {"annotations": {"number": str(number)}}})
+        world.client.create("configmaps", "default", {"metadata": {"name": name}, "data": {}})
+        await asyncio.sleep(0)
+    create(world, pod("later", "true"))
+    await world.until(lambda: phase(world, "later") == "Succeeded")
+    (event,) = world.events("BackOff")
+    assert event["count"] <= 3, "each ten seconds or later"
+
+
 async def test_failed_liveness_probe_restarts_the_container(world: World) -> None:
     probe = {"exec": {"command": ["sh", "-c", "echo sick; exit 1"]}, "failureThreshold": 1}
     probe |= {"periodSeconds": 1, "timeoutSeconds": 30}

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from devplane.errors import ApiError
-from devplane.wire.protobuf_tables import Field, messages
+from devplane.wire.protobuf_tables import INLINE, Field, messages
 
 Obj = dict[str, Any]
 Value = int | bytes
@@ -93,7 +93,8 @@ def _message(kind: str, raw: bytes) -> Obj:
 
 # Status comes along empty, or holds what a client may not write.
 _STATUS = {"SelfSubjectReview": 2, "PodTemplateSpec": -1, **dict.fromkeys(
-    ("Pod", "Deployment", "Job", "CronJob", "Service", "SelfSubjectAccessReview", "SubjectAccessReview",
+    ("Pod", "Deployment", "Job", "CronJob", "Service", "PodDisruptionBudget", "ResourceQuota",
+     "Ingress", "HorizontalPodAutoscaler", "SelfSubjectAccessReview", "SubjectAccessReview",
      "LocalSubjectAccessReview", "SelfSubjectRulesReview", "TokenReview", "TokenRequest"), 3)}  # fmt: skip
 
 
@@ -106,7 +107,9 @@ def _put(found: Obj, field: Field, value: Value) -> None:
             found.setdefault(field.name, {})[_text(entry.get(1, b""))] = _value(field.type, entry.get(2, b""))
         case _:
             read = _value(field.type, value)
-            if read or field.has_zero:
+            if field.name == INLINE:
+                found.update(read)
+            elif read or field.has_zero:
                 found[field.name] = read
 
 

@@ -2,7 +2,8 @@
 
 ``number name type``: s string, i integer, b boolean, y bytes, t time, m time in microseconds, q quantity, x
 int-or-string, r raw JSON, or a message of this table; ``[]`` before a type is a list,
-``{}`` a map from strings; ``*`` after it: kept when zero.
+``{}`` a map from strings; ``*`` after it: kept when zero. A message whose name is ``-`` has its fields in the one
+that holds it, as Go's inlined structs have in JSON.
 """
 
 from __future__ import annotations
@@ -74,7 +75,40 @@ ContainerPort: 1 name s, 2 hostPort i, 3 containerPort i, 4 protocol s, 5 hostIP
 EnvVar: 1 name s, 2 value s
 VolumeMount: 1 name s, 2 readOnly b, 3 mountPath s, 4 subPath s
 ResourceRequirements: 1 limits {}q, 2 requests {}q
+PodDisruptionBudget: 1 metadata ObjectMeta, 2 spec PodDisruptionBudgetSpec
+PodDisruptionBudgetSpec: 1 minAvailable x*, 2 selector LabelSelector*, 3 maxUnavailable x*, 4 unhealthyPodEvictionPolicy s
+ResourceQuota: 1 metadata ObjectMeta, 2 spec ResourceQuotaSpec
+ResourceQuotaSpec: 1 hard {}q, 2 scopes []s, 3 scopeSelector ScopeSelector
+ScopeSelector: 1 matchExpressions []ScopedResourceSelectorRequirement
+ScopedResourceSelectorRequirement: 1 scopeName s, 2 operator s, 3 values []s
+Ingress: 1 metadata ObjectMeta, 2 spec IngressSpec
+IngressSpec: 1 defaultBackend IngressBackend, 2 tls []IngressTLS, 3 rules []IngressRule, 4 ingressClassName s*
+IngressTLS: 1 hosts []s, 2 secretName s
+IngressRule: 1 host s, 2 - IngressRuleValue
+IngressRuleValue: 1 http HTTPIngressRuleValue
+HTTPIngressRuleValue: 1 paths []HTTPIngressPath
+HTTPIngressPath: 1 path s, 2 backend IngressBackend*, 3 pathType s
+IngressBackend: 3 resource TypedLocalObjectReference, 4 service IngressServiceBackend
+IngressServiceBackend: 1 name s, 2 port ServiceBackendPort
+ServiceBackendPort: 1 name s, 2 number i
+TypedLocalObjectReference: 1 apiGroup s*, 2 kind s, 3 name s
+HorizontalPodAutoscaler: 1 metadata ObjectMeta, 2 spec HorizontalPodAutoscalerSpec
+HorizontalPodAutoscalerSpec: 1 scaleTargetRef CrossVersionObjectReference, 2 minReplicas i*, 3 maxReplicas i, 4 metrics []MetricSpec, 5 behavior HorizontalPodAutoscalerBehavior
+CrossVersionObjectReference: 1 kind s, 2 name s, 3 apiVersion s
+MetricSpec: 1 type s, 2 object ObjectMetricSource, 3 pods PodsMetricSource, 4 resource ResourceMetricSource, 5 external ExternalMetricSource, 7 containerResource ContainerResourceMetricSource
+ObjectMetricSource: 1 describedObject CrossVersionObjectReference, 2 target MetricTarget, 3 metric MetricIdentifier
+PodsMetricSource: 1 metric MetricIdentifier, 2 target MetricTarget
+ResourceMetricSource: 1 name s, 2 target MetricTarget
+ExternalMetricSource: 1 metric MetricIdentifier, 2 target MetricTarget
+ContainerResourceMetricSource: 1 name s, 2 target MetricTarget, 3 container s
+MetricIdentifier: 1 name s, 2 selector LabelSelector*
+MetricTarget: 1 type s, 2 value q, 3 averageValue q, 4 averageUtilization i*
+HorizontalPodAutoscalerBehavior: 1 scaleUp HPAScalingRules, 2 scaleDown HPAScalingRules
+HPAScalingRules: 1 selectPolicy s, 2 policies []HPAScalingPolicy, 3 stabilizationWindowSeconds i*, 4 tolerance q
+HPAScalingPolicy: 1 type s, 2 value i, 3 periodSeconds i
 """  # noqa: E501 (one message a line, as a table)
+
+INLINE = "-"
 
 
 class Field(NamedTuple):

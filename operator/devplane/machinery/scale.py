@@ -96,5 +96,5 @@ def write(api: Api, target: Target, wanted: Obj, how: Write) -> Obj:
         place[path[-1]] = replicas
         return copied(obj)
 
-    api.patched(target, change, how)
+    api.patched(target, change, replace(how, through="scale"))
     return read(api, target)

@@ -14,12 +14,16 @@ SERVER = User("system:apiserver", groups=("system:masters",))
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """How a write is asked for, and by whom. `warnings` collects what the answer's Warning headers say."""
+    """How a write is asked for, and by whom. `warnings` collects what the answer's Warning headers say.
+
+    `through` is the subresource that owns what is written, where the write is not limited to it (scale).
+    """
 
     manager: str = "devplane"
     dry_run: bool = False
     field_validation: str = "Warn"
     subresource: str = ""
+    through: str = ""
     warnings: list[str] = field(default_factory=list)
     user: User = SERVER
     admission: Admission | None = None

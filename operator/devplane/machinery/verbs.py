@@ -171,7 +171,8 @@ class Api:
         if schema.types is not None:
             from devplane.patches.apply import track
 
-            track(old, new, manager=write.manager, types=schema.types, subresource=write.subresource, now=self.now())
+            owner = write.through or write.subresource
+            track(old, new, manager=write.manager, types=schema.types, subresource=owner, now=self.now())
 
     def create_applied(self, resource: Resource, namespace: str, new: Obj, write: Write) -> Obj:
         """An apply that found nothing: a create whose ownership is recorded already."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,8 +22,9 @@ def node_names(count: int) -> tuple[str, ...]:
 
 
 def allocatable(context: Context) -> dict[str, str]:
-    """Of each node. Declared, not measured: cpu, memory, pods and, where there are any, GPUs."""
-    amounts = {"cpu": context.cpu, "memory": context.memory, "pods": str(MAX_PODS)}
+    """Of each node. Declared, not measured: cpu, memory, the disk of the data, pods and, where there are any, GPUs."""
+    disk = f"{shutil.disk_usage(context.data_dir).total // 1024}Ki"
+    amounts = {"cpu": context.cpu, "memory": context.memory, "ephemeral-storage": disk, "pods": str(MAX_PODS)}
     return {**amounts, GPU: str(context.gpus)} if context.gpus else amounts
 
 

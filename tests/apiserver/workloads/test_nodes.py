@@ -57,6 +57,12 @@ async def kubectl(world: World, *words: str) -> str:
     return said.decode()
 
 
+async def test_a_pod_that_asks_for_room_on_the_disk_finds_it(two: World) -> None:
+    room = {"resources": {"requests": {"ephemeral-storage": "1Mi"}, "limits": {"ephemeral-storage": "2Mi"}}}
+    two.client.create("pods", "default", pod("room", "sleep", "600", container=room))
+    await two.until(lambda: is_running(two, "room"))
+
+
 def taints(world: World, node: str) -> list[tuple[str, str]]:
     found = world.client.get("nodes", "", node)
     assert found is not None

@@ -256,7 +256,7 @@ def _attempt(pod: Obj, container: str, previous: bool) -> int:
     """Which start of the container is meant."""
     status = next((one for one in container_statuses(pod) if one["name"] == container), None)
     if status is None:
-        raise _not_started(pod, container, "ContainerCreating")
+        raise not_started(pod, container, "ContainerCreating")
     restarts = int(status["restartCount"])
     waiting = status["state"].get("waiting")
     if previous:
@@ -265,11 +265,14 @@ def _attempt(pod: Obj, container: str, previous: bool) -> int:
             raise ApiError.bad_request(f'previous terminated container "{container}" in pod "{name_of(pod)}" not found')
         return restarts if ended_now else restarts - 1
     if waiting and not status["lastState"]:
-        raise _not_started(pod, container, waiting["reason"])
+        raise not_started(pod, container, waiting["reason"])
     return restarts
 
 
-def _not_started(pod: Obj, container: str, reason: str) -> ApiError:
-    pulling = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull"}
-    why = "trying and failing to pull image" if reason in pulling - {"ErrImageNeverPull"} else reason
+_PULLING = {"ErrImagePull": "image can't be pulled", "ImagePullBackOff": "trying and failing to pull image"}
+
+
+def not_started(pod: Obj, container: str, reason: str) -> ApiError:
+    """What a kubelet says when there is no log yet."""
+    why = _PULLING.get(reason, reason)
     return ApiError.bad_request(f'container "{container}" in pod "{name_of(pod)}" is waiting to start: {why}')

@@ -55,5 +55,6 @@ def _check_started(pod: Obj, container: str, *, is_previous: bool) -> None:
             f'previous terminated container "{container}" in pod "{pod["metadata"]["name"]}" not found'
         )
     if waiting is not None and not (held or {}).get("lastState"):
-        why = "is waiting to start: " + str(waiting.get("reason", "ContainerCreating"))
-        raise ApiError.bad_request(f'container "{container}" in pod "{pod["metadata"]["name"]}" {why}')
+        from devplane.kubelet import not_started
+
+        raise not_started(pod, container, str(waiting.get("reason", "ContainerCreating")))

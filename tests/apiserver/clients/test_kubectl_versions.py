@@ -211,6 +211,25 @@ def test_scale_holds_its_precondition(kube: Cluster) -> None:
     kube.kubectl("scale", "deployment/web", "--current-replicas=0", "--replicas=0")
 
 
+@docs("reference/using-api/server-side-apply/#field-management")
+def test_scale_owns_the_replicas_through_its_subresource(kube: Cluster) -> None:
+    kube.kubectl("apply", "-f", "-", stdin=deployment())
+    kube.kubectl("scale", "deployment/web", "--replicas=1")
+    found = json.loads(kube.kubectl("get", "deploy", "web", "-o", "json", "--show-managed-fields"))
+    scaled = [one for one in found["metadata"]["managedFields"] if one.get("subresource") == "scale"]
+    assert [one["fieldsV1"] for one in scaled] == [{"f:spec": {"f:replicas": {}}}]
+
+
+@docs("concepts/containers/images/#imagepullbackoff", f"{GENERATED}kubectl_logs/")
+def test_logs_of_an_image_that_is_not_there_say_that_it_is_not_pulled(kube: Cluster) -> None:
+    kube.kubectl("run", "p", "--image=none.example/x:1")
+    reason = "{.status.containerStatuses[0].state.waiting.reason}"
+    kube.kubectl("wait", f"--for=jsonpath={reason}=ImagePullBackOff", "pod/p", "--timeout=60s")
+    told = kube.run("logs", "p")
+    words = ("trying and failing to pull image", "image can't be pulled")
+    assert any(f'container "p" in pod "p" is waiting to start: {one}' in told.stderr for one in words)
+
+
 @docs(f"{GENERATED}kubectl_run/", f"{GENERATED}kubectl_logs/", "concepts/workloads/pods/pod-lifecycle/#pod-phase")
 def test_pod_runs_says_something_and_is_deleted(kube: Cluster) -> None:
     kube.kubectl("run", "p", "--image=busybox:1.36", "--restart=Never", "--command", "--", "sh", "-c", "echo hello")

@@ -42,12 +42,20 @@ class Authentication:
 
 def check_origin(headers: Mapping[str, str]) -> None:
     """A web page must not reach this server through a name that leads to loopback, nor at all from a browser."""
-    host = urlsplit(f"//{headers.get('Host', '')}").hostname or ""
+    host = _host(f"//{headers.get('Host', '')}")
     if host not in _LOCAL_HOSTS:
         raise ApiError(403, "Forbidden", f"host {host!r} is not served; use 127.0.0.1 or localhost", {})
     origin = headers.get("Origin")
-    if origin is not None and urlsplit(origin).hostname not in _LOCAL_HOSTS:
+    if origin is not None and _host(origin) not in _LOCAL_HOSTS:
         raise ApiError(403, "Forbidden", f"origin {origin!r} is not allowed", {})
+
+
+def _host(url: str) -> str:
+    """Empty where there is none, or none that can be read, such as ``[::1``."""
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
 
 
 def forbidden(user: User, action: Action) -> ApiError:

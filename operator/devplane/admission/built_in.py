@@ -49,7 +49,7 @@ def _mount_token(spec: Obj) -> None:
     needed = False
     for container in (*(spec.get("initContainers") or ()), *(spec.get("containers") or ())):
         mounts = container["volumeMounts"] = container.get("volumeMounts") or []
-        if not any(one["mountPath"] == ACCOUNT_PATH for one in mounts):
+        if not any(one.get("mountPath") == ACCOUNT_PATH for one in mounts):
             mounts.append(dict(mount))
             needed = True
     if needed and all(one["name"] != volume for one in spec.get("volumes") or ()):

@@ -133,8 +133,10 @@ def _url(text: str) -> Obj:
 
 
 def _is_url(text: str) -> bool:
-    parts = urlsplit(text)
-    return bool(parts.scheme) or text.startswith("/")
+    try:
+        return bool(urlsplit(text).scheme) or text.startswith("/")
+    except ValueError:
+        return False
 
 
 def _part(read: Callable[[SplitResult], str]) -> Callable[[Obj], str]:

@@ -130,7 +130,8 @@ def _extensions(schema: Obj, path: str) -> Iterator[Cause]:
 
 
 def _list_map(schema: Obj, path: str) -> Iterator[Cause]:
-    items: Obj = schema.get("items") or {}
+    given = schema.get("items")
+    items: Obj = given if isinstance(given, dict) else {}
     keys = schema.get("x-kubernetes-list-map-keys") or []
     if not keys:
         words = "must not be empty if x-kubernetes-list-type is map"

@@ -100,7 +100,11 @@ def _client(client: Obj, path: str) -> Iterator[Cause]:
 
 def _url(url: str, path: str) -> Iterator[Cause]:
     form = "; desired format: https://host[/path]"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        yield Cause.invalid(path, url, f"url must be a valid URL: {error}{form}")
+        return
     if parts.scheme != "https":
         yield Cause.invalid(path, parts.scheme, f"'https' is the only allowed URL scheme{form}")
     if not parts.hostname:

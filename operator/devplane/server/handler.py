@@ -42,6 +42,14 @@ log = logging.getLogger(__name__)
 MAX_BODY = 8 * 1024 * 1024
 
 
+async def expected(request: web.Request) -> None:
+    """What a client may wait for before it sends its body; raises 417, as Go does, for anything else."""
+    if request.headers.get("Expect", "").lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+    await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+    request.writer.output_size = 0  # the answer itself has not begun
+
+
 class Server:
     """Answers requests from an `Api`."""
 
@@ -70,7 +78,7 @@ class Server:
         app = web.Application(client_max_size=MAX_BODY)
         for extra in self.extras:
             extra(app)
-        app.router.add_route("*", r"/{path:[\s\S]*}", self._handle)
+        app.router.add_route("*", r"/{path:[\s\S]*}", self._handle, expect_handler=expected)
         app.on_response_prepare.append(self._date)
         return app
 

@@ -20,6 +20,19 @@ THINGS = f"/apis/{GROUP}/v1/namespaces/default/things"
 MANAGED = "fieldManager=found&dryRun=All"
 COPIES = [{"op": "copy", "from": "/spec/any", "path": f"/spec/any/{at}"} for at in range(60)]
 CONTAINER: Any = {"name": "a", "image": "x", "resources": {"requests": {"cpu": "1m"}}}
+WEBHOOK: Any = {
+    "name": "a.example.com", "sideEffects": "None", "admissionReviewVersions": ["v1"],
+    "clientConfig": {"url": "https://[::1"},
+}  # fmt: skip
+KEYED: Any = {"type": "array", "items": [], "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"]}
+LISTED: Any = {
+    "metadata": {"name": "founds.example.com"},
+    "spec": {
+        "group": "example.com", "scope": "Namespaced", "names": {"plural": "founds", "kind": "Found"},
+        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
+            "type": "object", "properties": {"spec": KEYED}}}}],
+    },
+}  # fmt: skip
 LAUGHS = "a0: &a0 x\n" + "".join(f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 12))
 
 
@@ -70,6 +83,13 @@ BODIES = {
                              pod(containers=[{**CONTAINER, "volumeMounts": None}]), 201),
     "a number that its type does not hold": ("PATCH", f"{PODS}/one?dryRun=All", MERGE,
                                              b'{"spec": {"priority": 9999999999}}', 400),
+    "a mount without a place": ("POST", f"{PODS}?dryRun=All", JSON,
+                                pod(containers=[{**CONTAINER, "volumeMounts": [{"name": "a"}]}]), 422),
+    "a webhook's address that is none": (
+        "POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations?dryRun=All", JSON,
+        encoded({"metadata": {"name": "found"}, "webhooks": [WEBHOOK]}), 422),
+    "a list of items where one schema is meant": (
+        "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All", JSON, encoded(LISTED), 422),
     "a pod that is empty protobuf": ("POST", PODS, PROTOBUF, protobufs.envelope("v1", "Pod", b""), 422),
     "protobuf of the year 146 billion": ("POST", f"{SPACE}/events", PROTOBUF, LATE, 400),
     "a field that the schema does not know, with a line break": (
@@ -110,6 +130,9 @@ def test_a_negative_limit_is_none(wire: Wire) -> None:
         ({}, "&fieldManager=%00", 422),
         ({}, f"&fieldManager={'a' * 129}", 422),
         ({"Content-Encoding": b"gzip"}, "", 201),
+        ({"Host": b"[::1"}, "", 403),
+        ({"Origin": b"http://[::1"}, "", 403),
+        ({"Expect": b"\xe9"}, "", 417),
     ],
 )
 def test_headers_that_were_found(wire: Wire, headers: Any, query: str, code: int) -> None:

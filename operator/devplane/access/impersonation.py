@@ -23,9 +23,8 @@ _KNOWN, _UNKNOWN = "system:authenticated", "system:unauthenticated"
 
 def impersonated(headers: CIMultiDictProxy[str]) -> User | None:
     """The user that the headers name, or None where they name nobody."""
-    name = headers.get(_USER, "")
-    groups, extra = tuple(headers.getall(_GROUP, ())), _extra(headers)
-    uid = headers.get(_UID, "")
+    name, uid = _text(headers.get(_USER, "")), _text(headers.get(_UID, ""))
+    groups, extra = _groups(headers), _extra(headers)
     if not name:
         if groups or extra or uid:
             raise ApiError.internal("requesting uid, groups or user-extra without impersonating a user")
@@ -36,7 +35,7 @@ def impersonated(headers: CIMultiDictProxy[str]) -> User | None:
 def needed(headers: CIMultiDictProxy[str], user: User) -> list[Action]:
     """What somebody must be allowed to do in order to be taken for `user`."""
     found = [_as_user(user.name)]
-    found += [Action("impersonate", resource="groups", name=one) for one in headers.getall(_GROUP, ())]
+    found += [Action("impersonate", resource="groups", name=one) for one in _groups(headers)]
     for key, values in user.extra.items():
         found += [Action("impersonate", _AUTHENTICATION, f"userextras/{key}", name=one) for one in values]
     if user.uid:
@@ -56,8 +55,17 @@ def _extra(headers: CIMultiDictProxy[str]) -> dict[str, list[str]]:
     found: dict[str, list[str]] = {}
     for key, value in headers.items():
         if key.lower().startswith(_EXTRA.lower()):
-            found.setdefault(unquote(key[len(_EXTRA) :].lower()), []).append(value)
+            found.setdefault(unquote(key[len(_EXTRA) :].lower()), []).append(_text(value))
     return found
+
+
+def _groups(headers: CIMultiDictProxy[str]) -> tuple[str, ...]:
+    return tuple(_text(one) for one in headers.getall(_GROUP, ()))
+
+
+def _text(value: str) -> str:
+    """A header's value with a sign for what is no UTF-8: it is told again in answers."""
+    return value.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _groups_of(name: str) -> tuple[str, ...]:

@@ -111,15 +111,22 @@ def _retain_keys(target: Obj, patch: Obj) -> None:
     retained = patch.pop(RETAIN_KEYS, None)
     if retained is None:
         return
+    _must_be_list(RETAIN_KEYS, retained)
     if stray := [key for key in patch if not key.startswith("$") and key not in retained]:
         raise ApiError.bad_request(f"{RETAIN_KEYS}: field {stray[0]} is in the patch but not in the list")
     for key in [key for key in target if key not in retained]:
         del target[key]
 
 
+def _must_be_list(directive: str, value: Any) -> None:
+    if not isinstance(value, list):
+        raise ApiError.bad_request(f"{directive}: must be a list, not {value!r}")
+
+
 def _delete_primitives(target: Obj, patch: Obj) -> None:
     for key in [key for key in patch if key.startswith(DELETE_PRIMITIVES)]:
         removed = patch.pop(key)
+        _must_be_list(key, removed)
         field = key.removeprefix(DELETE_PRIMITIVES)
         if isinstance(target.get(field), list):
             target[field] = [one for one in target[field] if one not in removed]
@@ -169,6 +176,7 @@ def _without_special(live: list[Any], patch: list[Any], key: str) -> tuple[list[
 
 def _reorder(target: Obj, field: str, order: list[Any], types: TypeNode) -> None:
     """`$setElementOrder`: named items in that order, the others where they stood relative to them."""
+    _must_be_list(f"{SET_ORDER}{field}", order)
     merged = target.get(field)
     if isinstance(merged, list) and merged:
         key = types.merge_key if isinstance(merged[0], dict) else None

@@ -12,7 +12,7 @@ import pytest
 from apiserver.fuzz import protobufs
 from apiserver.fuzz.mutations import encoded
 from apiserver.fuzz.verdict import judged
-from apiserver.fuzz.wire import APPLY, JSON, JSON_PATCH, MERGE, PROTOBUF, YAML, Wire
+from apiserver.fuzz.wire import APPLY, JSON, JSON_PATCH, MERGE, PROTOBUF, STRATEGIC, YAML, Wire
 from apiserver.fuzz.worlds import ASKED, AUTHORIZATION, GROUP, SPACE
 
 MAPS, PODS = f"{SPACE}/configmaps", f"{SPACE}/pods"
@@ -90,6 +90,10 @@ BODIES = {
         encoded({"metadata": {"name": "found"}, "webhooks": [WEBHOOK]}), 422),
     "a list of items where one schema is meant": (
         "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All", JSON, encoded(LISTED), 422),
+    "keys to retain that are no list": ("PATCH", f"{PODS}/one?dryRun=All", STRATEGIC,
+                                        b'{"spec": {"$retainKeys": true}}', 400),
+    "primitives to delete that are no list": ("PATCH", f"{MAPS}/one?dryRun=All", STRATEGIC,
+                                              b'{"metadata": {"$deleteFromPrimitiveList/finalizers": 1}}', 400),
     "a pod that is empty protobuf": ("POST", PODS, PROTOBUF, protobufs.envelope("v1", "Pod", b""), 422),
     "protobuf of the year 146 billion": ("POST", f"{SPACE}/events", PROTOBUF, LATE, 400),
     "a field that the schema does not know, with a line break": (
@@ -131,6 +135,7 @@ def test_a_negative_limit_is_none(wire: Wire) -> None:
         ({}, f"&fieldManager={'a' * 129}", 422),
         ({"Content-Encoding": b"gzip"}, "", 201),
         ({"Host": b"[::1"}, "", 403),
+        ({"Impersonate-User": b"\xe9"}, "", 403),
         ({"Origin": b"http://[::1"}, "", 403),
         ({"Expect": b"\xe9"}, "", 417),
     ],

@@ -27,6 +27,7 @@ from devplane.node import node_names
 from devplane.resources.builtin import builtin_resources
 from devplane.resources.registry import Registry
 from devplane.server.handler import Server
+from devplane.storage.lock import Lock
 from devplane.storage.store import Store
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class Devplane:
         self.kubelet: Kubelet | None = None
         self.server_url = ""
         options.data_dir.mkdir(parents=True, exist_ok=True)
+        self._lock = Lock(options.data_dir)
         self.credentials: Credentials = credentials(options.data_dir)
         self.store = Store(options.data_dir / "state.sqlite")
         self._block = Block(options.data_dir)
@@ -190,6 +192,7 @@ class Devplane:
         await self._server.webhooks.close()
         self.store.close()
         self._block.release()
+        self._lock.release()
 
 
 def _memory_mebibytes() -> int:

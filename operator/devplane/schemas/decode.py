@@ -45,7 +45,7 @@ def _value_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...]
     if types.shape == "scalar":
         yield from _scalar_errors(value, types, where)
     elif types.shape == "any":
-        return
+        yield from _union_errors(value, types)
     elif types.shape == "list" and isinstance(value, list):
         for item in value:
             if not _is_quickly_fine(item, types.element):
@@ -59,6 +59,12 @@ def _value_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...]
             element = types.child(key)
             if element is not None and not _is_quickly_fine(one, element):
                 yield from _value_errors(one, element, where)
+
+
+def _union_errors(value: Any, types: TypeNode) -> Iterator[str]:
+    """Go reads such a value with a decoder of its own, whose paths begin anew."""
+    if types.union is not None and isinstance(value, dict):
+        yield from _errors(value, types.union, "JSONSchemaProps", ())
 
 
 def _scalar_errors(value: Any, types: TypeNode, where: tuple[str, tuple[str, ...], str]) -> Iterator[str]:

@@ -70,6 +70,12 @@ class TypeNode:
         items = self.schema.get("items")
         return TypeNode(items, self._resolve) if isinstance(items, dict) else ANY
 
+    @cached_property
+    def union(self) -> TypeNode | None:
+        """What an object must be where the type is a JSON schema or else a list or a boolean; None anywhere else."""
+        package, named, _ = self.name.partition("JSONSchemaPropsOr")
+        return TypeNode({"$ref": f"{package}JSONSchemaProps"}, self._resolve) if named else None
+
     def key_default(self, key: str) -> Any:
         """What a list-map key is when an item leaves it out (the protocol of a port), or None."""
         declared = self.element.child(key)

@@ -15,6 +15,7 @@ from apiserver.fuzz.verdict import judged
 from apiserver.fuzz.wire import APPLY, JSON, JSON_PATCH, MERGE, PROTOBUF, STRATEGIC, YAML, Wire
 from apiserver.fuzz.worlds import ASKED, AUTHORIZATION, GROUP, SPACE
 
+DEFINITIONS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 MAPS, PODS = f"{SPACE}/configmaps", f"{SPACE}/pods"
 THINGS = f"/apis/{GROUP}/v1/namespaces/default/things"
 MANAGED = "fieldManager=found&dryRun=All"
@@ -25,14 +26,16 @@ WEBHOOK: Any = {
     "clientConfig": {"url": "https://[::1"},
 }  # fmt: skip
 KEYED: Any = {"type": "array", "items": [], "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["a"]}
-LISTED: Any = {
-    "metadata": {"name": "founds.example.com"},
-    "spec": {
-        "group": "example.com", "scope": "Namespaced", "names": {"plural": "founds", "kind": "Found"},
-        "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {
-            "type": "object", "properties": {"spec": KEYED}}}}],
-    },
-}  # fmt: skip
+
+
+def definition(spec: Any) -> bytes:
+    schema = {"type": "object", "properties": {"spec": spec}}
+    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": schema}}
+    names = {"plural": "founds", "kind": "Found"}
+    found = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": [version]}
+    return encoded({"metadata": {"name": "founds.example.com"}, "spec": found})
+
+
 LAUGHS = "a0: &a0 x\n" + "".join(f"a{at}: &a{at} [{', '.join([f'*a{at - 1}'] * 9)}]\n" for at in range(1, 12))
 
 
@@ -89,7 +92,11 @@ BODIES = {
         "POST", "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations?dryRun=All", JSON,
         encoded({"metadata": {"name": "found"}, "webhooks": [WEBHOOK]}), 422),
     "a list of items where one schema is meant": (
-        "POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions?dryRun=All", JSON, encoded(LISTED), 422),
+        "POST", f"{DEFINITIONS}?dryRun=All", JSON, definition(KEYED), 422),
+    "properties of items that are a list": (
+        "POST", f"{DEFINITIONS}?dryRun=All", JSON, definition({**KEYED, "items": {"properties": [1]}}), 400),
+    "properties of a map's values that are a list": (
+        "POST", f"{DEFINITIONS}?dryRun=All", JSON, definition({"additionalProperties": {"properties": [1]}}), 400),
     "keys to retain that are no list": ("PATCH", f"{PODS}/one?dryRun=All", STRATEGIC,
                                         b'{"spec": {"$retainKeys": true}}', 400),
     "primitives to delete that are no list": ("PATCH", f"{MAPS}/one?dryRun=All", STRATEGIC,

@@ -17,7 +17,8 @@ test: setup-tests
 test-slow: setup-tests
 	sh tools/test.sh slow
 
-# A hundred random kills of training runs, about ten minutes on two cores; TUNEBIRD_KILLS and TUNEBIRD_SEED choose others.
+# A longer fuzzing of devplane and a hundred random kills of training runs, a quarter of an hour on two cores.
+# TUNEBIRD_FUZZ, TUNEBIRD_KILLS and TUNEBIRD_SEED choose others.
 test-long: setup-tests
 	sh tools/test.sh long
 

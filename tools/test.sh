@@ -1,12 +1,15 @@
 #!/bin/sh
 # Checks, then the tests, two side by side: the operator's and devplane's, and the trainer's in its own environment; the
 # stories end to end by themselves.
-# `sh tools/test.sh slow` runs those that take minutes each, `long` those that take hours together, and no checks.
+# `sh tools/test.sh slow` runs those that take minutes each, `long` those that search further, and no checks.
 set -eu
 cd "$(dirname "$0")/.."
 export OMP_NUM_THREADS=1
 case "${1:-}" in
-long) exec .venv-trainer/bin/python -m pytest -q -m long tests/trainer ;;
+long)
+    .venv/bin/pytest -q -m long -n 2 --dist loadfile tests --ignore tests/trainer
+    exec .venv-trainer/bin/python -m pytest -q -m long tests/trainer
+    ;;
 slow) marker="slow" ;;
 *)
     marker="not slow and not long"

@@ -1,7 +1,9 @@
-"""How much is tried. By default little, and the same each time; tests marked slow try more, TUNEBIRD_FUZZ even more.
+"""How much is tried. By default little; tests marked long (`make test-long`) try more, TUNEBIRD_FUZZ even more.
 
-``TUNEBIRD_FUZZ=100 pytest tests/apiserver/fuzz -k long`` tries a hundred times what the long tests try, other examples
-in each run, for hours.
+The examples are the same in each run of the same code. Other code is met with others, because Hypothesis also draws
+from the constants that it finds in the source: so the long tests, which may well find something that was there before,
+are no part of what judges a change. ``TUNEBIRD_FUZZ=100 pytest tests/apiserver/fuzz -k long`` tries a hundred times
+what they try, other examples in each run, for hours.
 """
 
 from __future__ import annotations
@@ -21,10 +23,10 @@ SIZES = pytest.mark.parametrize(
     "size",
     [
         pytest.param(1, id="quick"),
-        pytest.param(LONG, id="long", marks=[pytest.mark.slow, pytest.mark.timeout(LONG_SECONDS)]),
+        pytest.param(LONG, id="long", marks=[pytest.mark.long, pytest.mark.timeout(LONG_SECONDS)]),
     ],
 )
-"""For a test with the argument `size`: a modest run, and a long one for those that run slow tests."""
+"""For a test with the argument `size`: a modest run, and a long one."""
 
 
 def sized(examples: int, size: int, **more: Any) -> settings:

@@ -92,7 +92,9 @@ def test_the_next_attempt_goes_on_with_both_after_each_loss_of_one(both: play.St
     seen = play.follow(both, "finetunejob", "survivor", 600, lose_the_second_once_it_has_saved)
     assert set(lost) == {1, 2}, "the job ended before it saved a checkpoint"
     first, second, third = seen["status"]["attempts"]
-    assert (first["reason"], second["reason"], third["reason"]) == ("PodDeleted", "Killed", "Succeeded")
+    # The one that is left may hear its Job's SIGTERM, and save, before it misses the one that was deleted.
+    assert first["reason"] in ("PodDeleted", "Preempted")
+    assert (second["reason"], third["reason"]) == ("Killed", "Succeeded")
     assert LOST_PEERS not in first["message"] + second["message"]
     assert second["message"].startswith(f"pod {lost[2]}: "), "the one that was killed, not the one that lost it"
     assert second["exitCode"] == 137

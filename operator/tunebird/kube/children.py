@@ -14,4 +14,4 @@ class Children(Protocol):
         """Those of `kind` whose controller, or label ``tunebird.dev/owner-uid``, is `owner_uid`; sorted by name."""
 
     def all(self, kind: Kind) -> tuple[Manifest, ...]:
-        """Those of every owner in the watched namespaces; sorted by namespace and name."""
+        """Those of every owner in the watched namespaces, in no order."""

@@ -41,10 +41,7 @@ class ChildrenCache:
 
     def all(self, kind: Kind) -> tuple[Manifest, ...]:
         """`Children.all`."""
-        found = (entry.manifest for entry in self._entries[kind].values())
-        return tuple(
-            sorted(found, key=lambda item: (str(item["metadata"]["namespace"]), str(item["metadata"]["name"])))
-        )
+        return tuple(entry.manifest for entry in self._entries[kind].values())
 
     def by_uid(self, kind: Kind, uid: str) -> Manifest | None:
         """One child by its own uid."""

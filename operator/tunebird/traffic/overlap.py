@@ -38,14 +38,19 @@ class Claim:
 def shadow(route: Manifest, others: Iterable[Manifest]) -> str:
     """One sentence about the older route that gets this one's requests; empty when there is none."""
     older = sorted((other for other in others if _age(other) < _age(route)), key=_age)
-    found = ((other, shared(route, other)) for other in older)
+    mine = [*_claims(route)]
+    found = ((other, _shared(mine, other)) for other in older)
     return next((f"{_named(other)} is older and gets its requests: {claim}" for other, claim in found if claim), "")
 
 
 def shared(one: Manifest, other: Manifest) -> Claim | None:
     """The first claim of the one that the other has too."""
+    return _shared([*_claims(one)], other)
+
+
+def _shared(mine: Iterable[Claim], other: Manifest) -> Claim | None:
     theirs = [*_claims(other)]
-    return next((claim for claim in _claims(one) if any(claim.meets(their) for their in theirs)), None)
+    return next((claim for claim in mine if any(claim.meets(their) for their in theirs)), None)
 
 
 def _age(route: Manifest) -> tuple[str, str]:

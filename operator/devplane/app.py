@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 Obj = dict[str, Any]
 
 MOST_NODES = 100
+MOST_GPUS = 1024
+MOST_PORTS = 65535
+MOST_SHUTDOWN_SECONDS = 86400
 # exec puts its command into the address; Go's server takes 1 MiB.
 LONGEST_LINE = 1 << 20
 NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
@@ -80,13 +83,26 @@ def check_loopback(host: str) -> None:
         raise BindError(f"host {host!r} is not a loopback address; devplane listens on 127.0.0.1 only")
 
 
+def check_numbers(options: Options) -> None:
+    """Each by the name of its option."""
+    _check_number("--nodes", options.nodes, 1, MOST_NODES, f"give 1 to {MOST_NODES}")
+    _check_number("--gpus", options.gpus, 0, MOST_GPUS, f"give each node 0 to {MOST_GPUS}")
+    _check_number("--port", options.port, 0, MOST_PORTS, f"give 1 to {MOST_PORTS}, or 0 for a free one")
+    seconds = f"give 0 to {MOST_SHUTDOWN_SECONDS}"
+    _check_number("--shutdown-seconds", options.shutdown_seconds, 0, MOST_SHUTDOWN_SECONDS, seconds)
+
+
+def _check_number(option: str, value: float, least: float, most: float, remedy: str) -> None:
+    if not least <= value <= most:  # nan is neither
+        raise ValueError(f"{option} {value:g}: {remedy}")
+
+
 class Devplane:
     """One control plane in this process: `start`, then `stop`."""
 
     def __init__(self, options: Options) -> None:
         check_loopback(options.host)
-        if not 1 <= options.nodes <= MOST_NODES:
-            raise ValueError(f"nodes {options.nodes} is not from 1 to {MOST_NODES}")
+        check_numbers(options)
         self._options = options
         self._tasks: list[asyncio.Task[Any]] = []
         self._runner: web.AppRunner | None = None

@@ -18,14 +18,14 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from tunebird.cli import local
 from tunebird.cli.kubectl import Object
 from tunebird.cli.story import picture, play
-from tunebird.cli.story.load import Load, Sample, Target
+from tunebird.cli.story.load import RATE, Load, Sample, Target
 
 CHAT_HOST = "chat.example.com"
 
 
 @click.command()
 @click.option("--home", default=None, help="Folder of its state [default: .tunebird/demo in the clone].")
-@click.option("--rate", default=8.0, show_default=True, help="Chat requests a second during the rollouts.")
+@click.option("--rate", default=8.0, show_default=True, type=RATE, help="Chat requests a second during the rollouts.")
 @click.option("--keep", is_flag=True, help="Leave the cluster running at the end, to look around.")
 @click.option("--small", is_flag=True, help="Without SmolLM2: only the tiny models (a minute less).")
 def demo(home: str | None, rate: float, keep: bool, small: bool) -> None:

@@ -12,7 +12,7 @@ import click
 import yaml
 
 from tunebird.cli import kubeconfig, local, programs
-from tunebird.cli.story.load import Load, Sample, Target
+from tunebird.cli.story.load import RATE, Load, Sample, Target
 
 # What `dev logs` calls them → the program that writes the log.
 PROGRAMS = {"operator": "operator", "devplane": "devplane", "gateway": "traefik", "traefik": "traefik"}
@@ -47,7 +47,13 @@ def _images(_context: click.Context, parameter: click.Parameter, value: Path | N
 @dev.command()
 @home_option
 @click.option("--nodes", default=1, show_default=True, type=click.IntRange(1, 100), help="How many nodes there are.")
-@click.option("--gpus", default=0, show_default=True, help="Declared (fake) nvidia.com/gpu devices of each node.")
+@click.option(
+    "--gpus",
+    default=0,
+    show_default=True,
+    type=click.IntRange(0, 1024),
+    help="Declared (fake) nvidia.com/gpu devices of each node.",
+)
 @click.option("--env", "environment", multiple=True, metavar="K=V", help="Environment of every container.")
 @click.option("--images", type=click.Path(path_type=Path), callback=_images, help="YAML table of further images.")
 @click.option(
@@ -131,8 +137,10 @@ def status_(context: click.Context, home: Path) -> None:
 @home_option
 @click.option("--host", required=True, help="One of the rollout's hostnames.")
 @click.option("--model", required=True, help="Name that the model is served under: the rollout's.")
-@click.option("--rate", default=5.0, show_default=True, help="Requests a second, every second one streamed.")
-@click.option("--seconds", default=120.0, show_default=True, help="How long; Ctrl-C ends it earlier.")
+@click.option("--rate", default=5.0, show_default=True, type=RATE, help="Requests a second, every second one streamed.")
+@click.option(
+    "--seconds", default=120.0, show_default=True, type=click.FloatRange(0), help="How long; Ctrl-C ends it earlier."
+)
 def load_(home: Path, host: str, model: str, rate: float, seconds: float) -> None:
     """Send chat requests through the local gateway, and count the answers of each version."""
     running = local.read(home, "traefik")
@@ -166,7 +174,7 @@ def _said(sample: Sample) -> str:
 @dev.command("logs")
 @home_option
 @click.argument("program", type=click.Choice(list(PROGRAMS)), default="operator")
-@click.option("--lines", default=100, show_default=True, help="How many of its last lines.")
+@click.option("--lines", default=100, show_default=True, type=click.IntRange(1), help="How many of its last lines.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is logged from now on; Ctrl-C ends it.")
 def logs_(home: Path, program: str, lines: int, follow: bool) -> None:
     """The end of a program's log: the operator's, the control plane's own, or the gateway's."""

@@ -22,7 +22,7 @@ class Outcome:
 
 @click.command()
 @click.argument("name")
-@click.option("--timeout", default=86400.0, show_default=True, help="Seconds to wait.")
+@click.option("--timeout", default=86400.0, show_default=True, type=click.FloatRange(0), help="Seconds to wait.")
 @click.pass_context
 def wait(context: click.Context, name: str, timeout: float) -> None:
     """Wait until a job or rollout has ended.

@@ -115,6 +115,27 @@ def test_images_of_the_user_come_before_our_own(tmp_path: Path, monkeypatch: pyt
     assert "holds no list `images`" in CliRunner().invoke(main, argv).output
 
 
+@pytest.mark.parametrize(
+    ("argv", "said"),
+    [
+        (["dev", "up", "--gpus", "-1"], "'--gpus': -1 is not in the range 0<=x<=1024"),
+        (["dev", "up", "--nodes", "0"], "'--nodes': 0 is not in the range 1<=x<=100"),
+        (["dev", "logs", "--lines", "0"], "'--lines': 0 is not in the range x>=1"),
+        (["dev", "load", "--host", "h", "--model", "m", "--rate", "0"], "'--rate': 0.0 is not in the range"),
+        (["dev", "load", "--host", "h", "--model", "m", "--seconds", "-1"], "'--seconds': -1.0 is not in the range"),
+        (["demo", "--rate", "-1"], "'--rate': -1.0 is not in the range 0.01<=x<=1000"),
+        (["wait", "one", "--timeout", "-1"], "'--timeout': -1.0 is not in the range x>=0"),
+    ],
+)
+def test_number_that_can_not_be_meant_is_refused_before_anything_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argv: list[str], said: str
+) -> None:
+    monkeypatch.setenv("TUNEBIRD_HOME", str(tmp_path / "home"))
+    done = CliRunner().invoke(main, argv)
+    assert (done.exit_code, said in " ".join(done.output.split())) == (2, True), done.output
+    assert not (tmp_path / "home").exists()
+
+
 def test_load_says_why_nothing_answered() -> None:
     lost = [Sample(0, 0.1, 404, error="404 page not found\n"), Sample(1, 0.1, 404, error="404 page not found\n")]
     assert dev._answers(lost) == "no version 2 (2 failed: 404 page not found; no route for this host (yet))"

@@ -13,8 +13,11 @@ from dataclasses import dataclass, field
 from types import TracebackType
 
 import aiohttp
+import click
 
 VERSION_HEADER = "x-tunebird-model-version"
+# Requests a second, as an option takes them.
+RATE = click.FloatRange(0.01, 1000)
 
 
 @dataclass(frozen=True, slots=True)

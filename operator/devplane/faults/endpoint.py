@@ -13,10 +13,14 @@ from aiohttp import web
 
 from devplane.access.authentication import check_origin
 from devplane.errors import ApiError
-from devplane.faults.rules import FaultError, Faults, rule
+from devplane.faults.reading import check_keys, rules
+from devplane.faults.rules import FaultError, Faults
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
+
+
+WHOM = ("namespace", "pod", "container")
 
 
 class FaultEndpoint:
@@ -38,7 +42,7 @@ class FaultEndpoint:
                 case "GET", "faults":
                     return _answer(200, {"faults": self._faults.report()})
                 case "PUT", "faults":
-                    self._faults.replace([rule(one) for one in (await _body(request)).get("faults") or ()])
+                    self._faults.replace(rules(await _body(request)))
                     return _answer(200, {"faults": self._faults.report()})
                 case "DELETE", "faults":
                     self._faults.replace(())
@@ -60,18 +64,23 @@ class FaultEndpoint:
 
     def _kill(self, body: dict[str, Any]) -> None:
         """SIGKILL to a container's processes, as if something else on the node had sent it."""
-        namespace, pod, container = (str(body.get(key) or "") for key in ("namespace", "pod", "container"))
+        check_keys("", body, WHOM)
+        for key in WHOM:
+            if not isinstance(body.get(key), str) or not body[key]:
+                raise FaultError(f"{key}: {body.get(key)!r} is no name; say whom with {', '.join(WHOM)}")
+        namespace, pod, container = (body[key] for key in WHOM)
         if self.kubelet is None or not self.kubelet.kill(namespace, pod, container):
-            raise FaultError(f"namespace/pod/container: {namespace}/{pod}/{container} does not run here")
+            remedy = f"`kubectl -n {namespace} get pods` shows what does"
+            raise FaultError(f"namespace/pod/container: {namespace}/{pod}/{container} does not run here; {remedy}")
 
 
 async def _body(request: web.Request) -> dict[str, Any]:
     try:
         found = orjson.loads(await request.read())
     except orjson.JSONDecodeError as error:
-        raise FaultError(f"the body is not JSON: {error}") from error
+        raise FaultError(f"the body is not JSON: {error}; docs/devplane.md shows one") from error
     if not isinstance(found, dict):
-        raise FaultError("the body is not a JSON object")
+        raise FaultError(f"the body {found!r} is not a JSON object; docs/devplane.md shows one")
     return found
 
 

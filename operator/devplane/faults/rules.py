@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
@@ -14,14 +14,11 @@ from devplane.errors import ApiError
 
 Obj = dict[str, Any]
 
-FIELDS = frozenset({"fault", "verbs", "resources", "namespaces", "agents", "percent", "times", "seconds", "code"})
-MOST_SKEW = 10 * 365 * 86400
-CODES = (409, 429, 500, 503)
 BUSY = "the server has received too many requests and has asked us to try again later"
 
 
 class FaultError(ValueError):
-    """A rule that can not be meant; the message names the field."""
+    """A rule that can not be meant; the message names the field, its value and what can."""
 
 
 class Fault(StrEnum):
@@ -80,47 +77,6 @@ class Rule:
             and (not self.namespaces or request.namespace in self.namespaces)
             and (not self.agents or any(fnmatchcase(request.agent, one) for one in self.agents))
         )
-
-
-def rule(given: Any) -> Rule:
-    """A rule from JSON.
-
-    Raises:
-        FaultError: a field is unknown or its value can't be meant.
-    """
-    if not isinstance(given, dict):
-        raise FaultError(f"{given!r} is not an object")
-    if unknown := sorted(given.keys() - FIELDS):
-        raise FaultError(f"{unknown[0]}: unknown field; known are {', '.join(sorted(FIELDS))}")
-    if given.get("fault") not in list(Fault):
-        raise FaultError(f"fault: {given.get('fault')!r} is not one of {', '.join(Fault)}")
-    is_skew = given["fault"] == Fault.CLOCK_SKEW
-    if is_skew and (stray := sorted(given.keys() - {"fault", "seconds"})):
-        raise FaultError(f"{stray[0]}: the clock is the same for all requests; clock-skew takes seconds alone")
-    lists = {name: tuple(given.get(name) or ()) for name in ("verbs", "resources", "namespaces", "agents")}
-    times = given.get("times")
-    found = Rule(
-        Fault(given["fault"]),
-        **lists,
-        percent=_number(given, "percent", 100, most=100),
-        times=None if times is None else int(_number(given, "times", 0)),
-        seconds=_number(given, "seconds", 0, least=-MOST_SKEW, most=MOST_SKEW)
-        if is_skew
-        else _number(given, "seconds", 0),
-        code=int(_number(given, "code", 500)),
-    )
-    if found.code not in CODES:
-        raise FaultError(f"code: {found.code} is not one of {', '.join(map(str, CODES))}")
-    return found
-
-
-def _number(
-    given: Mapping[str, Any], name: str, default: float, *, least: float = 0, most: float = float("inf")
-) -> float:
-    value = given.get(name, default)
-    if not isinstance(value, int | float) or not least <= value <= most:
-        raise FaultError(f"{name}: {value!r} is not a number from {least:g}" + (f" to {most:g}" if most < 1e9 else ""))
-    return value
 
 
 @dataclass(slots=True)

@@ -43,23 +43,24 @@ def test_only_its_own_token_opens_the_endpoint(devplane: ControlPlane, faults: R
     assert faults.struck() == []
 
 
-@pytest.mark.parametrize(
-    ("rule", "said"),
-    [
-        (
-            {"fault": "flood"},
-            "fault: 'flood' is not one of latency, refuse, cut-watch, silence-watch, stale-read, clock-skew, full-disk",
-        ),
-        ({"fault": "refuse", "code": 418}, "code: 418 is not one of 409, 429, 500, 503"),
-        ({"fault": "refuse", "percent": 101}, "percent: 101 is not a number from 0 to 100"),
-        ({"fault": "latency", "delay": 1}, "delay: unknown field"),
-        ({"fault": "latency", "seconds": -1}, "seconds: -1 is not a number from 0"),
-        ({"fault": "clock-skew", "seconds": 1, "percent": 5}, "percent: the clock is the same for all requests"),
-    ],
-)
-def test_rule_that_can_not_be_meant_is_refused(faults: RemoteFaults, rule: Obj, said: str) -> None:
-    with pytest.raises(ValueError, match=re.escape(said)):
-        faults.set(rule)
+def test_rule_that_can_not_be_meant_is_refused_and_the_others_stay(faults: RemoteFaults) -> None:
+    faults.set({"fault": "refuse", "code": 503, "resources": ["podtemplates"]})
+    with pytest.raises(ValueError, match=re.escape("faults[0].seconds: latency needs it")):
+        faults.set({"fault": "latency"})
+    assert faults.struck() == [0]
+
+
+def test_body_without_a_list_of_rules_ends_none(devplane: ControlPlane, faults: RemoteFaults) -> None:
+    assert devplane.data_dir is not None
+    asked = replace(Remote.of(devplane.kubeconfig), token=(devplane.data_dir / "faults.token").read_text())
+    faults.set({"fault": "refuse", "code": 503, "resources": ["podtemplates"]})
+    for body in ({"faults": {}}, {"faults": None}, {}, {"rules": []}, [], "all"):
+        code, answer = asked.ask("PUT", "/devplane/faults", body)
+        assert (code, "message" in answer) == (400, True), body
+    assert faults.struck() == [0]
+    assert asked.ask("PUT", "/devplane/faults", {"faults": []}) == (200, {"faults": []})
+    for whom in ({}, {"namespace": "a", "pod": 1, "container": "c"}, {"namespace": "a", "pods": "p", "container": "c"}):
+        assert asked.ask("POST", "/devplane/kill", whom)[0] == 400, whom
 
 
 def test_kubectl_waits_as_long_as_a_429_says(cluster: Cluster, faults: RemoteFaults) -> None:
@@ -95,7 +96,7 @@ def test_slow_answers_come_late(cluster: Cluster, faults: RemoteFaults) -> None:
 
 
 def test_share_of_the_requests_is_spread_evenly(cluster: Cluster, faults: RemoteFaults) -> None:
-    faults.set({"fault": "refuse", "percent": 50, "resources": ["secrets"]})
+    faults.set({"fault": "refuse", "code": 500, "percent": 50, "resources": ["secrets"]})
     assert [cluster.run("get", "secrets").returncode for _ in range(4)] == [0, 1, 0, 1]
 
 

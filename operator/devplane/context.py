@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from devplane.access.tokens import Tokens
 
 
+EXAMPLE = "docs/devplane.md shows one"
+
+
 class ImageTableError(ValueError):
-    """The image table says something that can not be meant; the message names the entry and the field."""
+    """The image table can not be meant; the message names the file, the entry and the field, and says what can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,31 +44,77 @@ class ImageTable:
 
     @classmethod
     def load(cls, path: Path) -> ImageTable:
-        import yaml
+        """The table in a file of YAML.
 
-        content = yaml.safe_load(path.read_text()) or {}
-        unknown = sorted(set(content) - {"images"})
-        if unknown:
-            raise ImageTableError(f"{path}: unknown field {unknown[0]!r}; the only field is 'images'")
-        entries = tuple(_image(f"{path}: images[{at}]", one) for at, one in enumerate(content.get("images") or ()))
-        return cls(entries, str(path))
+        Raises:
+            ImageTableError: the file can't be read, or is no table.
+        """
+        where = f"image table {path}"
+        content = _parsed(where, path)
+        if not isinstance(content, dict):
+            raise ImageTableError(f"{where}: {_shape(content)} is no image table; {EXAMPLE}")
+        if unknown := [key for key in content if key != "images"]:
+            raise ImageTableError(f"{where}: unknown field {unknown[0]!r}; the only field is 'images'")
+        entries = content.get("images") or []
+        if not isinstance(entries, list):
+            raise ImageTableError(f"{where}: images: {entries!r} is not a list; {EXAMPLE}")
+        return cls(tuple(_image(f"{where}: images[{at}]", one) for at, one in enumerate(entries)), str(path))
 
 
-_FIELDS = {"image", "entrypoint", "cmd", "path", "env"}
+_FIELDS = ("image", "entrypoint", "cmd", "path", "env")
 
 
-def _image(where: str, entry: Mapping[str, Any]) -> Image:
-    if unknown := sorted(set(entry) - _FIELDS):
-        raise ImageTableError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(sorted(_FIELDS))}")
-    if not isinstance(entry.get("image"), str):
-        raise ImageTableError(f"{where}.image: {entry.get('image')!r} is not a glob of image names")
-    return Image(
-        entry["image"],
-        tuple(str(word) for word in entry.get("entrypoint") or ()),
-        tuple(str(word) for word in entry.get("path") or ()),
-        {key: str(value) for key, value in (entry.get("env") or {}).items()},
-        tuple(str(word) for word in entry.get("cmd") or ()),
-    )
+def _parsed(where: str, path: Path) -> Any:
+    """An empty file is an empty table."""
+    import yaml
+
+    try:
+        found = yaml.safe_load(path.read_bytes())
+    except OSError as error:
+        raise ImageTableError(f"{where}: {error.strerror}; give the path of a YAML file; {EXAMPLE}") from error
+    except yaml.MarkedYAMLError as error:
+        line = f"line {error.problem_mark.line + 1}: " if error.problem_mark else ""
+        raise ImageTableError(f"{where}: {line}it is not YAML: {error.problem}; {EXAMPLE}") from error
+    except yaml.YAMLError as error:
+        raise ImageTableError(f"{where}: it is not YAML: {' '.join(str(error).split())}; {EXAMPLE}") from error
+    return {} if found is None else found
+
+
+def _shape(content: Any) -> str:
+    return "a list" if isinstance(content, list) else repr(content)
+
+
+def _image(where: str, entry: Any) -> Image:
+    if not isinstance(entry, dict):
+        raise ImageTableError(f"{where}: {entry!r} is no entry; {EXAMPLE}")
+    if unknown := [key for key in entry if key not in _FIELDS]:
+        raise ImageTableError(f"{where}: unknown field {unknown[0]!r}; known are {', '.join(_FIELDS)}")
+    image = entry.get("image")
+    if not isinstance(image, str) or not image:
+        raise ImageTableError(f"{where}.image: {image!r} is not a glob of image names; give one as 'busybox:*'")
+    lists = {name: _words(f"{where}.{name}", entry.get(name)) for name in ("entrypoint", "path", "cmd")}
+    return Image(image, env=_environment(f"{where}.env", entry.get("env")), **lists)
+
+
+def _words(where: str, given: Any) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    if not isinstance(given, list) or not all(_is_text(one) for one in given):
+        example = str(given).split() if _is_text(given) else ["a", "b"]
+        raise ImageTableError(f"{where}: {given!r} is not a list of texts; write one as {example!r}")
+    return tuple(str(word) for word in given)
+
+
+def _environment(where: str, given: Any) -> dict[str, str]:
+    found = {} if given is None else given
+    if not isinstance(found, dict) or not all(_is_text(one) for pair in found.items() for one in pair):
+        raise ImageTableError(f"{where}: {given!r} is not a map of texts; write one as {{NAME: 'value'}}")
+    return {str(name): str(value) for name, value in found.items()}
+
+
+def _is_text(value: Any) -> bool:
+    """Numbers count as they are written; yes, no and nothing don't, which YAML reads from plain words."""
+    return isinstance(value, str | int | float) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True, slots=True)

@@ -36,8 +36,11 @@ def _images(_context: click.Context, parameter: click.Parameter, value: Path | N
     """A user's image table; devplane checks its entries."""
     try:
         table = yaml.safe_load(value.read_text()) if value else {"images": []}
-    except (OSError, yaml.YAMLError) as error:
-        raise click.BadParameter(f"{value}: {error}", param=parameter) from error
+    except OSError as error:
+        raise click.BadParameter(f"{value}: {error.strerror}; give the path of a YAML file", param=parameter) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        why = f"it is not YAML: {' '.join(str(error).split())}"
+        raise click.BadParameter(f"{value}: {why} (docs/devplane.md shows one)", param=parameter) from error
     entries = table.get("images") if isinstance(table, dict) else None
     if not isinstance(entries, list):
         raise click.BadParameter(f"{value}: holds no list `images` (docs/devplane.md shows one)", param=parameter)

@@ -113,6 +113,12 @@ def test_images_of_the_user_come_before_our_own(tmp_path: Path, monkeypatch: pyt
     assert asked[0].images == ({"image": "mine:*", "entrypoint": ["mine"]},)
     table.write_text("image: mine")
     assert "holds no list `images`" in CliRunner().invoke(main, argv).output
+    table.write_bytes(b"images:\n\t- image: mine\n")
+    assert "it is not YAML: while scanning" in CliRunner().invoke(main, argv).output
+    table.unlink()
+    assert "No such file or directory; give the path of a YAML file" in " ".join(
+        CliRunner().invoke(main, argv).output.split()
+    )
 
 
 @pytest.mark.parametrize(

@@ -25,6 +25,7 @@ CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
+READY = {"type": "Ready", "status": "True"}
 
 
 class NodeKeeper:
@@ -73,8 +74,12 @@ class NodeKeeper:
             self._client.create("nodes", "", {"metadata": {"name": name, "labels": self._labels(name)}})
         held = self._client.get("nodes", "", name)
         assert held is not None
-        if not has_failed(held):
-            self._client.patch("nodes", "", name, {"status": self._status(held)}, subresource="status")
+        if has_failed(held):
+            return
+        self._client.patch("nodes", "", name, {"status": self._status(held)}, subresource="status")
+        if (condition(held, "Ready") or READY)["status"] != READY["status"]:
+            about = {**held, "host": name}
+            self._client.event(about, "Normal", "NodeReady", f"Node {name} status is now: NodeReady", "kubelet")
 
     def _labels(self, name: str) -> dict[str, str]:
         system, machine = self._platform()

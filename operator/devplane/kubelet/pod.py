@@ -111,6 +111,7 @@ class Pod:
         left = (self._started_at + timedelta(seconds=seconds) - now()).total_seconds()
         await asyncio.sleep(max(left, 0))
         self._failure = DEADLINE
+        self.record.post(self._pod, "Normal", *DEADLINE)
 
     async def _live(self) -> None:
         self.changed()

@@ -305,6 +305,9 @@ async def test_deadline_of_a_pod_fails_it(world: World) -> None:
         "DeadlineExceeded",
         "Pod was active on the node longer than the specified deadline",
     )
+    (told,) = world.events("DeadlineExceeded")
+    assert (told["type"], told["message"], told["count"]) == ("Normal", found["message"], 1)
+    assert told["source"] == {"component": "kubelet", "host": "devplane"}
 
 
 async def test_pre_stop_runs_before_the_end(world: World) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 
 import click
@@ -12,16 +13,41 @@ from tunebird.kube.meta import MANAGED_BY
 
 # Clocks of this machine and the cluster's may differ by this much before a Lease looks old.
 SKEW_SECONDS = 30.0
+# A Lease is renewed about as often.
+LOOK_SECONDS = 10.0
 REMEDY = "`tunebird dev status` tells of a local one, `kubectl get pods -A` of a cluster's"
 
 
 def silence(kubectl: Kubectl) -> str:
     """Why nothing will move: no operator renews a Lease. Empty where one does, or where this user may not read them."""
+    return Lookout(kubectl).silence()
+
+
+class Lookout:
+    """For who looks again and again: the Leases are asked for every `LOOK_SECONDS`, and grow older meanwhile."""
+
+    def __init__(
+        self, kubectl: Kubectl, clock: Callable[[], float] = time.monotonic, now: Callable[[], datetime] | None = None
+    ) -> None:
+        self._kubectl = kubectl
+        self._clock = clock
+        self._now = now or (lambda: datetime.now(UTC))
+        self._leases: list[Object] | None = None
+        self._due = float("-inf")
+
+    def silence(self) -> str:
+        if self._clock() >= self._due:
+            self._leases = _leases(self._kubectl)
+            self._due = self._clock() + LOOK_SECONDS
+        return "" if self._leases is None else verdict(self._leases, self._now())
+
+
+def _leases(kubectl: Kubectl) -> list[Object] | None:
+    """None where this user may not read them."""
     try:
-        leases = kubectl.items("leases.coordination.k8s.io", "--all-namespaces", f"--selector={MANAGED_BY}=tunebird")
+        return kubectl.items("leases.coordination.k8s.io", "--all-namespaces", f"--selector={MANAGED_BY}=tunebird")
     except click.ClickException:
-        return ""
-    return verdict(leases, datetime.now(UTC))
+        return None
 
 
 def verdict(leases: Iterable[Object], now: datetime) -> str:

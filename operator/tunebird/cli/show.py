@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tunebird.cli.kubectl import KINDS, Kubectl, Object, resolve
-from tunebird.cli.lookout import silence
+from tunebird.cli.lookout import Lookout
 from tunebird.cli.waiting import judge
 from tunebird.kube.meta import FINETUNEJOB, MODELROLLOUT
 
@@ -32,7 +32,7 @@ def status(kubectl: Kubectl, name: str, watch: bool) -> None:
     kind, seen = resolve(kubectl, name)
     console = _console()
     if not watch or judge(kind, seen) is not None:
-        console.print(_present(kubectl, kind, seen))
+        console.print(_present(Lookout(kubectl), kind, seen))
         return
     try:
         _follow(console, kubectl, kind, seen)
@@ -42,11 +42,12 @@ def status(kubectl: Kubectl, name: str, watch: bool) -> None:
 
 
 def _follow(console: Console, kubectl: Kubectl, kind: str, seen: Object) -> None:
-    with Live(_present(kubectl, kind, seen), console=console, auto_refresh=False) as live:
+    lookout = Lookout(kubectl)
+    with Live(_present(lookout, kind, seen), console=console, auto_refresh=False) as live:
         while judge(kind, seen) is None:
             time.sleep(1)
             kind, seen = resolve(kubectl, f"{kind}/{seen['metadata']['name']}")
-            live.update(_present(kubectl, kind, seen), refresh=True)
+            live.update(_present(lookout, kind, seen), refresh=True)
 
 
 def _console() -> Console:
@@ -55,10 +56,10 @@ def _console() -> Console:
     return console if console.is_terminal else Console(width=UNBROKEN)
 
 
-def _present(kubectl: Kubectl, kind: str, seen: Object) -> Tree:
+def _present(lookout: Lookout, kind: str, seen: Object) -> Tree:
     """The tree; of an object that is to go on, also whether an operator is there for it."""
     shown = tree(kind, seen)
-    if judge(kind, seen) is None and (silent := silence(kubectl)):
+    if judge(kind, seen) is None and (silent := lookout.silence()):
         shown.add(Text(silent, style=BAD))
     return shown
 

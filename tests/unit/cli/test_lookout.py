@@ -48,6 +48,31 @@ def test_a_user_who_may_not_read_leases_is_told_nothing(monkeypatch: pytest.Monk
     assert lookout.silence(Kubectl()) == ""
 
 
+def test_who_watches_asks_for_leases_every_ten_seconds_and_lets_those_that_it_has_grow_old(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[float] = []
+    seconds = 0.0
+    monkeypatch.setattr(Kubectl, "items", lambda *_: asked.append(seconds) or [lease(0)])
+    watched = lookout.Lookout(Kubectl(), lambda: seconds, lambda: NOW + timedelta(seconds=seconds))
+    for seconds in range(25):  # noqa: B007 - the clocks read it
+        assert watched.silence() == ""
+    assert asked == [0, 10, 20]
+    seconds = 29.0
+    monkeypatch.setattr(lookout, "SKEW_SECONDS", -5.0)
+    assert "its Lease was last renewed 29 s ago" in watched.silence()
+
+
+def test_status_follows_with_one_lookout(monkeypatch: pytest.MonkeyPatch) -> None:
+    looks = iter([GOING_ON] * 5 + [{**GOING_ON, "status": {"phase": "Succeeded", "observedGeneration": 1}}])
+    asked: list[int] = []
+    monkeypatch.setattr(show, "resolve", lambda *_: ("finetunejob", next(looks)))
+    monkeypatch.setattr(show.time, "sleep", lambda _: None)
+    monkeypatch.setattr(Kubectl, "items", lambda *_: asked.append(1) or [])
+    assert CliRunner().invoke(main, ["status", "--watch", "bot"]).exit_code == 0
+    assert len(asked) == 1
+
+
 @pytest.mark.parametrize("command", ["status", "explain"])
 def test_status_and_explain_tell_of_a_dead_operator(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (show, explain):

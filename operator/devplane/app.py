@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import logging
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,8 @@ from devplane.storage.store import Store
 
 if TYPE_CHECKING:
     from devplane.kubelet import Kubelet
+
+log = logging.getLogger("devplane")
 
 Obj = dict[str, Any]
 
@@ -110,11 +113,11 @@ class Devplane:
         self.server_url = ""
         options.data_dir.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(options.data_dir)
-        self.credentials: Credentials = credentials(options.data_dir)
         self.store = Store(options.data_dir / "state.sqlite")
         self._block = Block(options.data_dir)
-        network = self._block.services if options.has_nodes else SERVICE_NETWORK
-        self.api = Api(self.store, Registry(builtin_resources()), service_network=network)
+        self._network = self._block.services if options.has_nodes else SERVICE_NETWORK
+        self.credentials: Credentials = credentials(options.data_dir, str(self._network[1]))
+        self.api = Api(self.store, Registry(builtin_resources()), service_network=self._network)
         Definitions(self.api)
         self.client = Client(self.api)
         self.tokens = Tokens(self.credentials.signing_key, self.store, self.api.clock)
@@ -134,6 +137,7 @@ class Devplane:
         config = kubeconfig(self.server_url, self.credentials.ca_pem, self.credentials.admin_token)
         self.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
         write_private(self.kubeconfig, config)
+        await self._serve_as_service(port)
         if self._options.has_nodes:
             await self._start_nodes()
 
@@ -170,12 +174,26 @@ class Devplane:
         port: int = runner.addresses[0][1]
         return port
 
+    async def _serve_as_service(self, port: int) -> None:
+        """`default/kubernetes`, at its cluster IP where that is an address of this machine."""
+        from devplane.controllers.api_service import ApiService
+
+        service = ApiService(self.client.named("kube-apiserver"), self._network, "127.0.0.1", port)
+        address = service.begin()
+        self._tasks.append(asyncio.create_task(service.controller().run(), name="api-service"))
+        if self._runner is None or not address or not ipaddress.ip_address(address).is_loopback:
+            return
+        try:
+            await web.TCPSite(self._runner, address, port, ssl_context=self.credentials.server_context()).start()
+        except OSError as error:
+            log.info("The Service kubernetes is not reached at %s:%s: %s", address, port, error)
+
     async def _start_nodes(self) -> None:
         from devplane import controllers
         from devplane.kubelet import Kubelet
 
         context = self.context()
-        self._tasks = controllers.start(self.client, context, self._server.webhooks)
+        self._tasks += controllers.start(self.client, context, self._server.webhooks)
         self.kubelet = Kubelet(self.client, context)
         await self.kubelet.start()
         self._faults.kubelet = self.kubelet

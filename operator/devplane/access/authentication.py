@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hmac
+import ipaddress
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
+from devplane.access.certs import SERVICE_NAMES
 from devplane.access.rbac import Action
 from devplane.access.tokens import InvalidTokenError, Tokens, User
 from devplane.errors import ApiError
@@ -13,7 +15,7 @@ from devplane.errors import ApiError
 ADMIN = User("devplane-admin", groups=("system:masters", "system:authenticated"))
 ANONYMOUS = User("system:anonymous", groups=("system:unauthenticated",))
 
-_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", "kubernetes.default.svc"})
+_LOCAL_HOSTS = frozenset({"127.0.0.1", "localhost", "::1", *SERVICE_NAMES})
 PUBLIC_PATHS = frozenset({"/healthz", "/livez", "/readyz", "/version", "/version/"})
 
 
@@ -43,11 +45,19 @@ class Authentication:
 def check_origin(headers: Mapping[str, str]) -> None:
     """A web page must not reach this server through a name that leads to loopback, nor at all from a browser."""
     host = _host(f"//{headers.get('Host', '')}")
-    if host not in _LOCAL_HOSTS:
+    if host not in _LOCAL_HOSTS and not _is_loopback(host):
         raise ApiError(403, "Forbidden", f"host {host!r} is not served; use 127.0.0.1 or localhost", {})
     origin = headers.get("Origin")
     if origin is not None and _host(origin) not in _LOCAL_HOSTS:
         raise ApiError(403, "Forbidden", f"origin {origin!r} is not allowed", {})
+
+
+def _is_loopback(host: str) -> bool:
+    """Such as the Service's; no name leads a browser to an address that it says itself."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 def _host(url: str) -> str:

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate, Name
 
 YEARS = timedelta(days=3650)
+SERVICE_NAMES = (
+    "kubernetes",
+    "kubernetes.default",
+    "kubernetes.default.svc",
+    "kubernetes.default.svc.cluster.local",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +46,17 @@ class Credentials:
         return context
 
 
-def credentials(data_dir: Path) -> Credentials:
-    """Those of the data directory, made when it has none. Private files are for the owner alone."""
+def credentials(data_dir: Path, address: str) -> Credentials:
+    """Those of the data directory, made when it has none. Private files are for the owner alone.
+
+    A new certificate is for `address` too: the Service's that this start expects.
+    """
     folder = data_dir / "pki"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     paths = [folder / name for name in ("ca.crt", "server.crt", "server.key", "tokens.key")]
     token = folder / "admin.token"
     if not all(path.exists() for path in [*paths, token]):
-        _make(*paths)
+        _make(address, *paths)
         write_private(token, secrets.token_urlsafe(32))
     ca, certificate, key, signing_key = paths
     return Credentials(ca, certificate, key, signing_key, token.read_text())
@@ -69,12 +78,12 @@ def write_private(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _make(ca_path: Path, certificate_path: Path, key_path: Path, signing_path: Path) -> None:
+def _make(address: str, ca_path: Path, certificate_path: Path, key_path: Path, signing_path: Path) -> None:
     from cryptography.hazmat.primitives.asymmetric import ec
 
     authority, server, signing = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
     ca = _authority(authority)
-    certificate = _server(server, authority, ca)
+    certificate = _server(server, authority, ca, address)
     ca_path.write_bytes(_certificate_pem(ca))
     certificate_path.write_bytes(_certificate_pem(certificate))
     write_private(key_path, _key_pem(server))
@@ -115,13 +124,15 @@ def _authority(key: EllipticCurvePrivateKey) -> Certificate:
     return certificate
 
 
-def _server(key: EllipticCurvePrivateKey, authority: EllipticCurvePrivateKey, ca: Certificate) -> Certificate:
+def _server(
+    key: EllipticCurvePrivateKey, authority: EllipticCurvePrivateKey, ca: Certificate, address: str
+) -> Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives.hashes import SHA256
     from cryptography.x509.oid import ExtendedKeyUsageOID
 
-    names = [x509.DNSName("localhost"), x509.DNSName("kubernetes.default.svc"),
-             x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]  # fmt: skip
+    addresses = [x509.IPAddress(ipaddress.ip_address(one)) for one in ("127.0.0.1", address)]
+    names = [*(x509.DNSName(one) for one in ("localhost", *SERVICE_NAMES)), *addresses]
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(authority.public_key())
     builder = _builder(_named("devplane-apiserver"), ca.subject, key)
     builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)

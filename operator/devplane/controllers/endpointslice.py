@@ -1,11 +1,17 @@
-"""EndpointSlices of Services with a selector: the addresses of their pods, and which of them are ready."""
+"""EndpointSlices of Services with a selector: the addresses of their pods, and which of them are ready.
+
+What a Service's Endpoints say follows from the same Services and pods, and is written along with them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from devplane.controllers.endpoints import CONTROLLER, EndpointsWriter
+from devplane.controllers.endpoints import MANAGED_BY as ENDPOINTS_MANAGED_BY
 from devplane.controllers.loop import Controller, Key, own_key
+from devplane.controllers.targets import Port, is_headless, ports, reference, selects
 from devplane.objects import (
     Obj,
     controller_reference,
@@ -28,8 +34,9 @@ SERVICE = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
 HEADLESS = "service.kubernetes.io/headless"
 TRIGGER = "endpoints.kubernetes.io/last-change-trigger-time"
+MANAGED_ENDPOINTS = {ENDPOINTS_MANAGED_BY: CONTROLLER}
 
-Ports = tuple[tuple[str, str, int], ...]
+Ports = tuple[Port, ...]
 
 
 def slices(service: Mapping[str, Any], pods: Sequence[Obj]) -> list[Obj]:
@@ -37,40 +44,20 @@ def slices(service: Mapping[str, Any], pods: Sequence[Obj]) -> list[Obj]:
     groups: dict[Ports, list[Obj]] = {}
     for pod in sorted(pods, key=name_of):
         if (pod.get("status") or {}).get("podIP") and not is_terminal(pod):
-            groups.setdefault(_ports(service, pod), []).append(endpoint(service, pod))
-    return [_slice(service, ports, endpoints) for ports, endpoints in (groups or {(): []}).items()]
+            groups.setdefault(ports(service, pod), []).append(endpoint(service, pod))
+    return [_slice(service, offered, endpoints) for offered, endpoints in (groups or {(): []}).items()]
 
 
-def _slice(service: Mapping[str, Any], ports: Ports, endpoints: list[Obj]) -> Obj:
+def _slice(service: Mapping[str, Any], offered: Ports, endpoints: list[Obj]) -> Obj:
     labels = {MANAGED_BY: COMPONENT, SERVICE: name_of(service)}
-    if service["spec"].get("clusterIP") == "None":
+    if is_headless(service):
         labels[HEADLESS] = ""
     return {
         "labels": labels,
         "addressType": "IPv4",
         "endpoints": endpoints or None,
-        "ports": [{"name": name, "protocol": protocol, "port": port} for name, protocol, port in ports] or None,
+        "ports": [{"name": name, "protocol": protocol, "port": port} for name, protocol, port in offered] or None,
     }
-
-
-def _ports(service: Mapping[str, Any], pod: Mapping[str, Any]) -> Ports:
-    found = []
-    for port in service["spec"].get("ports") or ():
-        number = _target(port, pod)
-        if number is not None:
-            found.append((port.get("name", ""), port.get("protocol", "TCP"), number))
-    return tuple(found)
-
-
-def _target(port: Mapping[str, Any], pod: Mapping[str, Any]) -> int | None:
-    """The number behind a target port, which may be the name of a container port."""
-    target = port.get("targetPort") or port["port"]
-    if isinstance(target, int):
-        return target
-    offered = [one for container in pod["spec"]["containers"] for one in container.get("ports") or ()]
-    protocol = port.get("protocol", "TCP")
-    named = (one for one in offered if one.get("name") == target and one.get("protocol", "TCP") == protocol)
-    return next((int(one["containerPort"]) for one in named), None)
 
 
 def endpoint(service: Mapping[str, Any], pod: Mapping[str, Any]) -> Obj:
@@ -81,7 +68,7 @@ def endpoint(service: Mapping[str, Any], pod: Mapping[str, Any]) -> Obj:
     found: Obj = {
         "addresses": [pod["status"]["podIP"]],
         "conditions": {"ready": ready, "serving": serving, "terminating": terminating},
-        "targetRef": {"kind": "Pod", "namespace": namespace_of(pod), "name": name_of(pod), "uid": uid_of(pod)},
+        "targetRef": reference(pod),
         "nodeName": pod["spec"].get("nodeName"),
     }
     hostname = pod["spec"].get("hostname")
@@ -90,34 +77,43 @@ def endpoint(service: Mapping[str, Any], pod: Mapping[str, Any]) -> Obj:
     return found
 
 
-def selects(service: Mapping[str, Any], pod: Mapping[str, Any]) -> bool:
-    selector = service["spec"].get("selector") or {}
-    return bool(selector) and selector.items() <= (pod["metadata"].get("labels") or {}).items()
+def _has_selector(service: Obj) -> bool:
+    return bool(service["spec"].get("selector"))
 
 
 class EndpointSliceController:
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._endpoints = EndpointsWriter(client)
 
     def controller(self) -> Controller:
-        return Controller("endpointslice-controller", self._client, ("services", "pods"), self._concerned, self.sync)
+        resources = ("services", "pods", "endpoints")
+        return Controller("endpointslice-controller", self._client, resources, self._concerned, self.sync)
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
-        """A pod concerns every Service of its namespace with a selector: its labels may have changed."""
+        """A pod concerns every Service of its namespace with a selector: its labels may have changed.
+
+        Endpoints do when they are deleted, and when they are first seen: their Service may be gone.
+        """
         if resource == "services":
             return [own_key(obj)]
-        services = self._client.list("services", namespace_of(obj))
-        return [own_key(one) for one in services if one["spec"].get("selector")]
+        if resource == "endpoints":
+            is_ours = MANAGED_ENDPOINTS.items() <= (obj["metadata"].get("labels") or {}).items()
+            return [own_key(obj)] if is_ours and type_ != "MODIFIED" else []
+        services = self._client.list("services", namespace_of(obj), where=_has_selector)
+        return [own_key(one) for one in services]
 
     def sync(self, key: Key) -> None:
         service = self._client.get("services", *key)
-        if service is None or is_deleting(service) or not service["spec"].get("selector"):
+        if service is None:
+            self._endpoints.remove(key)
             return
-        if service["spec"].get("type") == "ExternalName":
+        if is_deleting(service) or not _has_selector(service) or service["spec"].get("type") == "ExternalName":
             return
         pods = self._client.list("pods", key[0], where=lambda pod: selects(service, pod))
         held = self._client.list(SLICES, key[0], labels=f"{SERVICE}={key[1]},{MANAGED_BY}={COMPONENT}")
         self._replace(service, held, slices(service, pods))
+        self._endpoints.write(service, pods)
 
     def _replace(self, service: Obj, held: list[Obj], wanted: list[Obj]) -> None:
         for one in wanted:

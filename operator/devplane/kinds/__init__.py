@@ -19,6 +19,7 @@ DEFAULTS = {
     ("apps/v1", "ReplicaSet"): workloads.default_replica_set,
     ("apps/v1", "StatefulSet"): workloads.default_stateful_set,
     ("apps/v1", "DaemonSet"): workloads.default_daemon_set,
+    ("v1", "Endpoints"): discovery.default_endpoints,
     ("discovery.k8s.io/v1", "EndpointSlice"): discovery.default_slice,
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): cluster.default_binding,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): cluster.default_binding,

@@ -15,6 +15,12 @@ def default_slice(endpoint_slice: Obj) -> None:
         port.setdefault("protocol", "TCP")
 
 
+def default_endpoints(endpoints: Obj) -> None:
+    for subset in endpoints.get("subsets") or ():
+        for port in subset.get("ports") or ():
+            port.setdefault("protocol", "TCP")
+
+
 def default_network_policy(policy: Obj) -> None:
     spec = policy["spec"]
     for rule in [*(spec.get("ingress") or ()), *(spec.get("egress") or ())]:

@@ -149,6 +149,16 @@ def _slice(obj: Obj, now: datetime) -> list[Any]:
     return [_name(obj), obj.get("addressType", ""), _first_of(ports), _first_of(addresses), age(obj, now)]
 
 
+def _endpoints(obj: Obj, now: datetime) -> list[Any]:
+    """Ready addresses only, each with each of its ports."""
+    shown = []
+    for subset in obj.get("subsets") or ():
+        ends = [f":{port['port']}" for port in subset.get("ports") or ()] or [""]
+        shown += [f"{one['ip']}{end}" for end in ends for one in subset.get("addresses") or ()]
+    none = "" if obj.get("subsets") else NONE
+    return [_name(obj), _first_of(shown) if shown else none, age(obj, now)]
+
+
 def _event(obj: Obj, now: datetime) -> list[Any]:
     about, source = obj.get("involvedObject") or {}, obj.get("source") or {}
     last = obj.get("lastTimestamp") or obj.get("eventTime")
@@ -275,6 +285,7 @@ PRINTERS: Mapping[str, Printer] = {
     "replicationcontrollers": Printer(_SETS, _replica_set),
     "statefulsets.apps": Printer(("Name", "Ready", "Age", "+Containers", "+Images"), _stateful_set),
     "services": Printer(("Name", "Type", "Cluster-IP", "External-IP", "Port(s)", "Age", "+Selector"), _service),
+    "endpoints": Printer(("Name", "Endpoints", "Age"), _endpoints),
     "endpointslices.discovery.k8s.io": Printer(("Name", "AddressType", "Ports", "Endpoints", "Age"), _slice),
     "events": Printer(("Last Seen", "Type", "Reason", "Object", "+Subobject", "+Source", "Message", "+First Seen",
                        "+Count", "+Name"), _event),

@@ -80,6 +80,7 @@ discovery.k8s.io/v1
 endpointslices EndpointSlice N
 """
 
+_WARNINGS = {("v1", "endpoints"): ("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",)}
 _EDIT = ("get", "patch", "update")
 
 
@@ -126,6 +127,7 @@ def _parse(group: str, version: str, line: str) -> Resource:
         categories=words("cat"),
         subresources=tuple(_subresource(name, kind) for name in words("sub")),
         store="events" if plural == "events" else "",
+        warnings=_WARNINGS.get((version, plural), ()),
     )
 
 

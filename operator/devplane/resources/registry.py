@@ -22,7 +22,10 @@ class Subresource:
 
 @dataclass(frozen=True)
 class Resource:
-    """A resource in one version. `store` names where its objects are kept, shared by all versions."""
+    """A resource in one version. `store` names where its objects are kept, shared by all versions.
+
+    `warnings` go with every answer about it.
+    """
 
     group: str
     version: str
@@ -37,6 +40,7 @@ class Resource:
     store: str = ""
     list_kind: str = ""
     crd: str = ""
+    warnings: tuple[str, ...] = ()
 
     @cached_property
     def name(self) -> str:

@@ -28,7 +28,7 @@ from devplane.server.gate import Gate, action_of, unknown_action
 from devplane.server.reads import Reads
 from devplane.server.subresources import Subresources
 from devplane.server.writes import Writes
-from devplane.wire.answers import page_not_found, refused
+from devplane.wire.answers import page_not_found, refused, warn
 from devplane.wire.negotiation import form_of
 from devplane.wire.requests import Asked, Place, group_version, is_true, place
 
@@ -118,7 +118,19 @@ class Server:
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
         asked = Asked(request, where, user, verb, form, self.webhooks.session())
         await self.faults.strike(asked.facts())
-        return await self._serve(asked)
+        return await self._warned(asked)
+
+    async def _warned(self, asked: Asked) -> web.StreamResponse:
+        """With what the resource itself warns of; a watch has said it when it began."""
+        warnings = asked.place.resource.warnings
+        try:
+            response = await self._serve(asked)
+        except ApiError as error:
+            error.warnings = (*error.warnings, *warnings)
+            raise
+        if not response.prepared:
+            warn(response, warnings)
+        return response
 
     def _nowhere(self, group: str, version: str) -> web.StreamResponse:
         if not self.api.registry.in_version(group, version):

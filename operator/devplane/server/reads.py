@@ -14,7 +14,7 @@ from devplane.server import lists
 from devplane.server.answering import Answering
 from devplane.server.watch import Watcher, error_line, watch_of
 from devplane.storage.selectors import Selector, selector
-from devplane.wire.answers import encoded
+from devplane.wire.answers import encoded, warn
 from devplane.wire.requests import Asked
 
 Obj = dict[str, Any]
@@ -44,6 +44,7 @@ class Reads:
         response = web.StreamResponse(
             headers={"Content-Type": "application/json", "Cache-Control": "no-cache, private"}
         )
+        warn(response, where.resource.warnings)
         response.enable_chunked_encoding()
         await response.prepare(asked.request)
         opened = OpenWatch(asked.facts(), lambda: _cut(asked.request))

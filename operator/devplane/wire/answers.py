@@ -28,7 +28,7 @@ def page_not_found() -> web.Response:
     return web.Response(status=404, text="404 page not found\n")
 
 
-def warn(response: web.Response, warnings: Iterable[str]) -> None:
+def warn(response: web.StreamResponse, warnings: Iterable[str]) -> None:
     """Each warning once, in a header of its own."""
     for warning in dict.fromkeys(warnings):
         text = "".join(one if one.isprintable() else " " for one in warning)

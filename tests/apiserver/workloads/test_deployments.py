@@ -69,7 +69,8 @@ async def test_deployment_serves_on_the_addresses_of_its_endpoint_slice(world: A
         for address in addresses:
             async with session.get(f"http://{address}:8080/") as response:
                 assert await response.text() == "1"
-    slice_ = world.client.list("endpointslices.discovery.k8s.io", "default")[0]
+    of_web = "kubernetes.io/service-name=web"
+    (slice_,) = world.client.list("endpointslices.discovery.k8s.io", "default", labels=of_web)
     assert slice_["ports"] == [{"name": "http", "protocol": "TCP", "port": 8080}]
     assert slice_["metadata"]["ownerReferences"][0]["name"] == "web"
 

@@ -22,6 +22,9 @@ CHUNK = 64 * 1024
 CONNECT_SECONDS = 2.0
 FIRST_TRY, LAST_TRY = 0.05, 2.0
 
+# It listens on its Service's address itself.
+API_SERVER = ("default", "kubernetes")
+
 Front = tuple[str, int]
 """(cluster IP, port)."""
 
@@ -32,6 +35,7 @@ def fronts(services: Iterable[Service]) -> dict[Front, tuple[Target, ...]]:
         (service.address, port): targets
         for service in services
         if service.address and ipaddress.ip_address(service.address).is_loopback
+        if (service.namespace, service.name) != API_SERVER
         for port, targets in service.ports
         if targets
     }

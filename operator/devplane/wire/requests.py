@@ -120,19 +120,21 @@ def media_type(content_type: str) -> str:
     return content_type.partition(";")[0].strip().lower() or JSON
 
 
-def decode(body: bytes, content_type: str, kind: str) -> Any:
-    """The JSON value of a body in any of the accepted formats."""
+def decode(body: bytes, content_type: str, api_version: str, kind: str) -> Any:
+    """The JSON value of a body in any of the formats that are accepted for its kind."""
     match media_type(content_type):
         case "application/json":
             return parse_json(body, kind)
         case "application/yaml":
             return parse_yaml(body)
-        case "application/vnd.kubernetes.protobuf":
-            from devplane.wire.protobuf import decode as decode_protobuf
+        case asked:
+            from devplane.wire import protobuf
 
-            return decode_protobuf(body)
-        case _:
-            raise ApiError.unsupported_media_type(f"{JSON}, {YAML}, {PROTOBUF}")
+            if not protobuf.is_read(api_version, kind):
+                raise ApiError.unsupported_media_type(f"{JSON}, {YAML}")
+            if asked != PROTOBUF:
+                raise ApiError.unsupported_media_type(f"{JSON}, {YAML}, {PROTOBUF}")
+            return protobuf.decode(body, api_version, kind)
 
 
 def is_true(text: str | None) -> bool:
@@ -224,7 +226,7 @@ class Asked:
     async def body(self) -> Any:
         """The value of the body; what is not stored is of the types of its kind, and an object in any case."""
         api_version, kind = self._kind
-        value = decode(await self.request.read(), self.request.headers.get("Content-Type", ""), kind)
+        value = decode(await self.request.read(), self.request.headers.get("Content-Type", ""), api_version, kind)
         return value if self._is_of_object else typed(value, api_version, kind)
 
     @property

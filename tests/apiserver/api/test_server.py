@@ -144,14 +144,31 @@ async def test_bodies_that_make_no_sense_are_bad_requests(server: Replay, body: 
     assert says in answer.body["message"]
 
 
-async def test_malformed_protobuf_is_a_bad_request_and_an_unknown_kind_is_told(server: Replay) -> None:
-    protobuf = {"Content-Type": "application/vnd.kubernetes.protobuf"}
-    assert (await server.send("POST", MAPS, "rubbish", protobuf)).status == 400
-    assert (await server.send("POST", MAPS, "k8s\x00\x0a\x7f", protobuf)).status == 400
-    unknown = "k8s\x00" + "\x0a\x0d" + "\x0a\x02v1" + "\x12\x07Strange"
-    refused = await server.send("POST", MAPS, unknown, protobuf)
-    assert refused.status == 415
-    assert "devplane does not read Strange as protobuf" in refused.body["message"]
+PROTOBUF = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+STRANGE = "k8s\0\x0a\x0d\x0a\x02v1\x12\x07Strange"
+SECRET = "k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret"
+
+
+@pytest.mark.parametrize(
+    ("body", "says"),
+    [
+        ("", "the object provided is unrecognized (must be of type ConfigMap): empty data (<empty>)"),
+        ("{}", "expected prefix [107 56 115 0] (7b7d)"),
+        ("k8s\0", "the object provided is unrecognized (must be of type ConfigMap): empty body (6b387300)"),
+        ("k8s\0\x0a\x7f", "unexpected EOF (6b3873000a7f)"),
+        ("k8s\0\x12\x02\x0a\x7f", 'ConfigMap in version "v1" cannot be handled as a ConfigMap: unexpected EOF'),
+        ("k8s\0\x12\x02\x08\x01", "proto: wrong wireType = 0 for field 1"),
+        ("k8s\0\x12\x02\x00\x01", "proto: illegal tag 0"),
+        ("k8s\0\x12\x01\x0c", "proto: wiretype end group for non-group"),
+        (STRANGE, 'cannot be handled as a ConfigMap: no kind "Strange" is registered for version "v1" in scheme'),
+        (SECRET, 'Secret in version "v1" cannot be handled as a ConfigMap: converting (v1.Secret) to (core.ConfigMap)'),
+    ],
+)
+async def test_protobuf_that_is_no_object_of_the_kind_is_a_bad_request(server: Replay, body: str, says: str) -> None:
+    """The words of apimachinery's protobuf serializer, and of the decoders that gogo-protobuf generates."""
+    answer = await server.send("POST", MAPS, body, PROTOBUF)
+    assert answer.status == 400
+    assert says in answer.body["message"]
 
 
 async def test_yaml_bodies_are_read(server: Replay) -> None:

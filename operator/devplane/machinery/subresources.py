@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from devplane.errors import ApiError, Cause
@@ -38,8 +39,8 @@ def bind(api: Api, target: Target, body: Obj, write: Write) -> Obj:
     return success(201)
 
 
-def evict(api: Api, target: Target, body: Obj) -> Obj:
-    """Delete a pod unless a disruption budget forbids it."""
+def evict(api: Api, target: Target, body: Obj, write: Write) -> Obj:
+    """Delete a pod unless a disruption budget forbids it. A dry run may be asked for in the query as well."""
     pod = api.get(target)
     held = [one for one in api.store.items(BUDGETS, target.namespace) if _guards(one, pod)]
     if len(held) > 1:
@@ -54,7 +55,8 @@ def evict(api: Api, target: Target, body: Obj) -> Obj:
                 "Cannot evict pod as it would violate the pod's disruption budget.",
                 [Cause("DisruptionBudget", text, "")],
             )
-    options = deletion.options_of(body.get("deleteOptions") or {})
+    asked = deletion.options_of(body.get("deleteOptions") or {})
+    options = replace(asked, dry_run=asked.dry_run or write.dry_run)
     if not options.dry_run:
         for budget in held:
             _spend(api, budget)

@@ -62,7 +62,7 @@ class Subresources:
                 answer = subresources.bind(self._api, target, body, asked.write())
             case "eviction", _:
                 body = await self._answering.admitted(asked, "CREATE", await asked.body())
-                answer = subresources.evict(self._api, target, body)
+                answer = subresources.evict(self._api, target, body, asked.write())
             case _:
                 return self._answering.object(asked, 200, subresources.finalize(self._api, target, await asked.body()))
         return encoded(201, answer, Form())

@@ -14,7 +14,7 @@ from kubernetes.aio import watch as aio_watch
 from kubernetes.client import ApiException
 
 from apiserver.clients import widgets
-from apiserver.clients.citing import docs
+from apiserver.clients.citing import docs, source
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
@@ -340,6 +340,13 @@ def test_eviction_waits_for_the_budget(api: Any, core: client.CoreV1Api, cluster
     assert refused.value.status == 429
     policy.delete_namespaced_pod_disruption_budget("b", cluster.namespace)
     until(lambda: core.create_namespaced_pod_eviction("p", cluster.namespace, eviction), "evicted")
+
+
+@source("pkg/registry/core/pod/storage/eviction.go")
+def test_eviction_that_is_a_dry_run_leaves_the_pod(core: client.CoreV1Api, cluster: Cluster) -> None:
+    core.create_namespaced_pod(cluster.namespace, {**template("sleep", "600"), "metadata": {"name": "p"}})
+    core.create_namespaced_pod_eviction("p", cluster.namespace, {"metadata": {"name": "p"}}, dry_run="All")
+    assert core.read_namespaced_pod("p", cluster.namespace).metadata.deletion_timestamp is None
 
 
 @docs("concepts/workloads/pods/pod-lifecycle/#pod-termination")

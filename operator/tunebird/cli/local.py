@@ -29,6 +29,8 @@ from tunebird.cli import kubeconfig, programs
 NAMESPACE = "tunebird-system"
 ADDONS = files("tunebird.cli") / "addons"
 Say = Callable[[str], None]
+# What a cluster has from its start to its `down`: fields of its options, and what users call them.
+KEPT = {"nodes": "--nodes", "gpus": "--gpus", "environment": "--env", "images": "--images"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +70,24 @@ def up(options: Options, say: Say) -> Local:
     running = read(options.home)
     if running is not None:
         say(f"already up in {options.home}")
+        _tell_kept(options, say)
     elif ended(options.home):
-        running = _complete(options, say)
+        running = _complete(last_options(options.home) or options, say)
+        _tell_kept(options, say)
     else:
         running = _start(options, say)
     if options.merge_kubeconfig:
         _merge(running, say)
     return running
+
+
+def _tell_kept(options: Options, say: Say) -> None:
+    """Which of the options do nothing, since they are other ones than the cluster has."""
+    kept = last_options(options.home) or options
+    for name, option in KEPT.items():
+        asked = getattr(options, name)
+        if asked not in (getattr(Options(options.home), name), getattr(kept, name)):
+            say(f"{option} stays as it was: `tunebird dev down`, then `tunebird dev up` with what you want, changes it")
 
 
 def _start(options: Options, say: Say) -> Local:
@@ -163,7 +176,9 @@ def last_options(home: Path) -> Options | None:
         return None
     merged = (home / "merged").exists()
     saved = json.loads(path.read_text())
-    return Options(**{**saved, "home": home, "merge_kubeconfig": saved["merge_kubeconfig"] or merged})
+    images = tuple(saved.get("images", ()))
+    others = {"home": home, "merge_kubeconfig": saved["merge_kubeconfig"] or merged, "images": images}
+    return Options(**{**saved, **others})
 
 
 def reset(options: Options, say: Say) -> Local:

@@ -79,6 +79,30 @@ def test_up_starts_only_the_operator_that_was_killed_on_its_ports(home: Path, mo
     assert local.read(home) == running
 
 
+def test_control_plane_that_was_killed_starts_again_with_the_options_that_it_had(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = ({"image": "mine:*", "entrypoint": ["mine"]},)
+    local._save_options(local.Options(home, gpus=4, nodes=2, environment={"A": "B"}, images=images))
+    asked: list[tuple[local.Options, int]] = []
+
+    def started(options: local.Options, port: int = 0) -> None:
+        asked.append((options, port))
+        programs.start("devplane", SLEEPER, home)
+
+    monkeypatch.setattr(local, "_devplane", started)
+    monkeypatch.setattr(local, "_api_port", lambda _: 20005)
+    kill(home, "devplane")
+    said: list[str] = []
+    local.up(local.Options(home, gpus=4, nodes=3), say=said.append)
+    assert asked == [(local.Options(home, gpus=4, nodes=2, environment={"A": "B"}, images=images), 20005)]
+    changes = "--nodes stays as it was: `tunebird dev down`, then `tunebird dev up` with what you want, changes it"
+    assert changes in said
+    said.clear()
+    local.up(local.Options(home, environment={"A": "C"}, images=images), say=said.append)
+    assert said == [f"already up in {home}", changes.replace("--nodes", "--env")]
+
+
 def test_up_starts_all_anew_where_nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fresh = local.Local(home, home / "kubeconfig", "http://127.0.0.1:1", "http://127.0.0.1:2")
     monkeypatch.setattr(local, "_start", lambda *_: fresh)

@@ -123,14 +123,14 @@ def outer_names(known: Iterable[Service]) -> frozenset[str]:
 
 
 def _named(service: Service) -> Iterator[tuple[str, str]]:
-    """Each address with a name, below the Service's namespace."""
+    """Each address with a name, below the Service's namespace; the first is what the address is called."""
     if service.address:
         yield service.address, service.name
         return
     for endpoint in service.endpoints:
-        yield endpoint.address, service.name
         if endpoint.hostname:
             yield endpoint.address, f"{endpoint.hostname}.{service.name}"
+        yield endpoint.address, service.name
 
 
 def _addresses(services: Iterable[Service]) -> dict[str, tuple[str, ...]]:

@@ -17,6 +17,7 @@ MERGE = "application/merge-patch+json"
 JSON_PATCH = "application/json-patch+json"
 STRATEGIC = "application/strategic-merge-patch+json"
 APPLY = "application/apply-patch+yaml"
+PROTOBUF = "application/vnd.kubernetes.protobuf"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 PARTIAL = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 PARTIAL_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
@@ -53,7 +54,7 @@ class Raw:
     def ask(
         self, method: str, path: str, body: Any = None, kind: str = JSON, accept: str = JSON, **query: Any
     ) -> Answer:
-        """Keyword arguments are the query; those that end in an underscore lose it (``continue_``)."""
+        """`body` is JSON, or bytes of `kind`. Keyword arguments are the query; they lose a last `_` (``continue_``)."""
         answer = self._send(method, path, body, kind, accept, query)
         data = answer.read()
         return Answer(answer.status, json.loads(data) if data[:1] in (b"{", b"[") else data, dict(answer.headers))
@@ -67,7 +68,7 @@ class Raw:
             method, path, query_params=words, header_params=headers, auth_settings=["BearerToken"]
         )
         _, url, sent, _, _ = serialized
-        text = None if body is None else json.dumps(body).encode()
+        text = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         pool = self.api.rest_client.pool_manager
         return pool.request(method, url, body=text, headers=sent, preload_content=False, retries=False, timeout=30)
 

@@ -64,7 +64,7 @@ def wanted(name: str) -> bool:
     parts = name.split(".")
     if name.startswith("io.k8s.api."):
         return parts[3] in GROUPS and parts[4] in ("v1", "v2")
-    return name.startswith(("io.k8s.apimachinery.", "io.k8s.apiextensions-apiserver."))
+    return name.startswith(("io.k8s.apimachinery.", "io.k8s.apiextensions-apiserver.", "io.k8s.kube-aggregator."))
 
 
 def reduced(name: str, definition: Obj) -> Obj:

@@ -212,6 +212,11 @@ GLOBAL: dict[str, Obj] = {
                 "resourceRules": [{**RULES[0], "resourceNames": ["n"]}], "namespaceSelector": SELECTOR},
             "validations": [{"expression": "variables.v == 1", "reason": "Forbidden", "messageExpression": "'no'"}],
             "auditAnnotations": [{"key": "k", "valueExpression": "'v'"}]}),
+    "apiregistration.k8s.io/v1 apiservices": {
+        **whole("apiregistration.k8s.io/v1", "APIService"),
+        "metadata": {"name": "v1.protobuf.example.com"},
+        "spec": {"group": "protobuf.example.com", "version": "v1", "groupPriorityMinimum": 100, "versionPriority": 7,
+                 "insecureSkipTLSVerify": True, "service": {"namespace": "a", "name": "b", "port": 8443}}},
     "apiextensions.k8s.io/v1 customresourcedefinitions": {
         **whole("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
         "metadata": {"name": "wholes.protobuf.example.com"},

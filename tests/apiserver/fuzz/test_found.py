@@ -51,6 +51,14 @@ def pod(**spec: Any) -> bytes:
     return encoded({"metadata": {"name": "found"}, "spec": spec})
 
 
+def deep(levels: int) -> bytes:
+    raw = b""
+    for _ in range(levels):
+        raw = protobufs.block(29, protobufs.block(1, b"a") + protobufs.block(2, raw))
+    spec = protobufs.block(7, protobufs.block(4, protobufs.block(1, raw)))
+    return protobufs.envelope("apiextensions.k8s.io/v1", "CustomResourceDefinition", protobufs.block(2, spec))
+
+
 LATE = protobufs.envelope("v1", "Event", protobufs.block(10, protobufs.count(1, 2**62)))
 BODIES = {
     "YAML that is nested too deeply for a parser that recurses": ("POST", MAPS, YAML, nested("[", "]", 200_000), 400),
@@ -103,6 +111,7 @@ BODIES = {
                                               b'{"metadata": {"$deleteFromPrimitiveList/finalizers": 1}}', 400),
     "a pod that is empty protobuf": ("POST", PODS, PROTOBUF, protobufs.envelope("v1", "Pod", b""), 422),
     "protobuf of the year 146 billion": ("POST", f"{SPACE}/events", PROTOBUF, LATE, 400),
+    "schemas in schemas of protobuf": ("POST", DEFINITIONS, PROTOBUF, deep(3000), 400),
     "a field that the schema does not know, with a line break": (
         "POST", f"{MAPS}?dryRun=All", JSON, b'{"metadata": {"name": "a"}, "x\\r\\ny: z": 1}', 201),
 }  # fmt: skip

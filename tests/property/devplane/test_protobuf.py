@@ -21,8 +21,7 @@ Obj = dict[str, Any]
 Kind = tuple[str, str]
 
 REVIEWED = [("autoscaling/v1", "Scale"), ("policy/v1", "Eviction"), ("authentication.k8s.io/v1", "TokenRequest")]
-SERVED = [(one.api_version, one.kind) for one in builtin_resources()] + [*REVIEWED, ("v1", "DeleteOptions")]
-READ = sorted(one for one in SERVED if protobuf.is_read(*one))
+READ = sorted({*((one.api_version, one.kind) for one in builtin_resources()), *REVIEWED, ("v1", "DeleteOptions")})
 RAW: tuple[Any, ...] = ({"a": [1, None, "x"], "b": {}}, {}, [0.5], "x", 0, False)
 
 

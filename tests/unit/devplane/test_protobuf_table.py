@@ -14,9 +14,6 @@ from devplane.wire.protobuf_messages import definitions, fields_of
 
 Obj = dict[str, Any]
 
-WITHOUT_A_SCHEMA = {("apiregistration.k8s.io/v1", "APIService")}
-"""Stored as it comes: devplane knows no schema of it."""
-
 PROPS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.JSONSchemaProps"
 BY_ITSELF = {
     "io.k8s.apimachinery.pkg.api.resource.Quantity",
@@ -43,7 +40,7 @@ def bodies() -> Iterator[tuple[str, str]]:
                 yield f"{sub.group}/{sub.version}" if sub.group else resource.api_version, sub.kind
 
 
-SERVED = sorted(set(bodies()) - WITHOUT_A_SCHEMA)
+SERVED = sorted(set(bodies()))
 
 
 def references(node: Any) -> Iterator[str]:
@@ -57,10 +54,6 @@ def references(node: Any) -> Iterator[str]:
 @pytest.mark.parametrize("served", SERVED, ids="/".join)
 def test_every_served_kind_has_its_message(served: tuple[str, str]) -> None:
     assert names()[served] in definitions()
-
-
-def test_no_other_kind_is_without_a_schema() -> None:
-    assert {one for one in bodies() if one not in names()} == WITHOUT_A_SCHEMA
 
 
 @pytest.mark.parametrize("definition", sorted(definitions()))

@@ -125,8 +125,6 @@ def _chosen(request: web.Request, offered: tuple[str, ...]) -> str:
     asked_for = [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     found = next((one for one in asked_for if one in offered), None)
     if found is None:
-        raise ApiError.bad_request(
-            f"unable to negotiate protocol: client supports [{' '.join(asked_for)}], server accepts "
-            f"[{' '.join(offered)}]"
-        )
+        known = f"client supports [{' '.join(asked_for)}], server accepts [{' '.join(offered)}]"
+        raise ApiError(403, "Forbidden", f"unable to negotiate protocol: {known}", {})
     return found

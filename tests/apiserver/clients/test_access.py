@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from apiserver.clients.citing import docs
+from apiserver.clients.waiting import until
 from apiserver.conftest import Cluster
 
 pytestmark = docs("reference/access-authn-authz/rbac/", "reference/access-authn-authz/authentication/")
@@ -73,8 +74,7 @@ def test_a_token_works_until_its_account_is_gone(cluster: Cluster, developer: st
     assert who["extra"]["authentication.kubernetes.io/credential-id"][0].startswith("JTI=")
     assert "secrets is forbidden" in own.run("get", "secrets").stderr
     cluster.kubectl("delete", "serviceaccount", "dev")
-    refused = own.run("get", "pods")
-    assert "You must be logged in to the server" in refused.stderr
+    until(lambda: "You must be logged in to the server" in own.run("get", "pods").stderr, "the token is refused")
     assert developer
 
 

@@ -6,8 +6,7 @@ import json
 import os
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import pytest
 
 from apiserver.clients import widgets
 from apiserver.clients.citing import docs
+from apiserver.clients.waiting import until
 from apiserver.conftest import Cluster
 from fakes.webhooks import WebhookServer, add, deny, patch, webhook_server
 
@@ -81,13 +81,6 @@ def managed(cluster: Cluster) -> Iterator[str]:
         cluster.kubectl("delete", f"{kind}webhookconfiguration", name, "--ignore-not-found")
 
 
-def until(found: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not found():
-        assert time.monotonic() < end
-        time.sleep(0.1)
-
-
 @pytest.fixture
 def operator(cluster: Cluster, tmp_path: Path, hooks: WebhookServer, group: str, managed: str) -> Iterator[Path]:
     """`kopf run` with a webhook server on loopback; gives its log."""
@@ -98,7 +91,7 @@ def operator(cluster: Cluster, tmp_path: Path, hooks: WebhookServer, group: str,
     with log.open("w") as out:
         process = subprocess.Popen(command, env=cluster.env, stdout=out, stderr=out)
     try:
-        until(lambda: "webhooks" in json.loads(_configuration(cluster, managed)), 40)
+        until(lambda: "webhooks" in json.loads(_configuration(cluster, managed)), "the hooks are registered")
         yield log
     finally:
         process.terminate()
@@ -117,18 +110,18 @@ def test_kopfs_admission_handlers_decide(cluster: Cluster, operator: Path, group
     small = cluster.run("apply", "-f", "-", stdin=widgets.widget(group, size=7))
     assert small.returncode == 0, small.stderr
     assert "Warning: seven is a lucky number" in small.stderr
-    stored = json.loads(cluster.kubectl("get", "wd", "one", "-o", "json"))
+    stored = json.loads(cluster.kubectl("get", widgets.short(group), "one", "-o", "json"))
     assert (stored["spec"]["max"], stored["metadata"]["annotations"]["capped"]) == (50, "true")
-    until(lambda: "CREATED 7 50" in operator.read_text())
+    until(lambda: "CREATED 7 50" in operator.read_text(), "the handler is called")
     large = cluster.run("apply", "-f", "-", stdin=widgets.widget(group, "two", size=10))
     assert 'admission webhook "small.' in large.stderr
     assert "denied the request: size 10 is above 9" in large.stderr
-    changed = cluster.run("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 11}}')
+    changed = cluster.run("patch", widgets.short(group), "one", "--type=merge", "-p", '{"spec": {"size": 11}}')
     assert "denied the request: size 11 is above 9" in changed.stderr
-    cluster.kubectl("label", "wd", "one", "keep=yes")
-    assert "denied the request: it is to be kept" in cluster.run("delete", "wd", "one").stderr
-    cluster.kubectl("label", "wd", "one", "keep-")
-    cluster.kubectl("delete", "wd", "one", "--timeout=60s")
+    cluster.kubectl("label", widgets.short(group), "one", "keep=yes")
+    assert "denied the request: it is to be kept" in cluster.run("delete", widgets.short(group), "one").stderr
+    cluster.kubectl("label", widgets.short(group), "one", "keep-")
+    cluster.kubectl("delete", widgets.short(group), "one", "--timeout=60s")
 
 
 def configuration(cluster: Cluster, kind: str, name: str, client: Obj, **fields: Any) -> Obj:
@@ -160,7 +153,7 @@ def test_pods_of_controllers_are_changed_by_webhooks_too(cluster: Cluster, hooks
         found: list[Obj] = json.loads(cluster.kubectl("get", "pods", "-l", "by=webhook", "-o", "json"))["items"]
         return found
 
-    until(lambda: len(labelled()) == 3)
+    until(lambda: len(labelled()) == 3, "three are labelled")
     assert len(json.loads(cluster.kubectl("get", "pods", "-o", "json"))["items"]) == 3
     assert {one["generateName"] for one in (pod["metadata"] for pod in labelled())} == {"work-"}
     assert hooks.requests("/m")[0]["userInfo"]["username"].startswith("system:")
@@ -174,12 +167,12 @@ def test_a_refused_pod_is_an_event_of_its_job(cluster: Cluster, hooks: WebhookSe
     cluster.kubectl("create", "-f", "-", stdin=body)
     cluster.kubectl("create", "-f", "-", stdin=job(1))
     said = f'Error creating: admission webhook "hook.{managed}" denied the request: no pods today'
-    until(lambda: said in cluster.kubectl("get", "events", "-o", "jsonpath={.items[*].message}"))
+    until(lambda: said in cluster.kubectl("get", "events", "-o", "jsonpath={.items[*].message}"), said)
     direct = cluster.run("run", "p", "--image=none.example/x:1")
     denied = f'Error from server: admission webhook "hook.{managed}" denied the request: no pods today'
     assert direct.stderr.strip() == denied
     cluster.kubectl("delete", "validatingwebhookconfiguration", managed)
-    until(lambda: "work-" in cluster.kubectl("get", "pods", "-o", "name"))
+    until(lambda: "work-" in cluster.kubectl("get", "pods", "-o", "name"), "a pod")
 
 
 # https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request (CONNECT)
@@ -225,7 +218,7 @@ def test_a_policy_says_no_as_kubectl_shows_it(cluster: Cluster) -> None:
     for body in (policy, binding):
         cluster.kubectl("apply", "-f", "-", stdin=body)
     try:
-        until(lambda: cluster.run("create", "configmap", "bad", "--dry-run=server").returncode != 0)
+        until(lambda: cluster.run("create", "configmap", "bad", "--dry-run=server").returncode != 0, "refused")
         refused = cluster.run("create", "configmap", "bad").stderr
         said = f"ValidatingAdmissionPolicy '{name}' with binding '{name}' denied request: failed expression: "
         assert f"{said}object.metadata.name != 'bad'" in refused

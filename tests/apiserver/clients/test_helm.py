@@ -153,11 +153,13 @@ def test_rollback_brings_back_what_was(helm: Helm) -> None:
 
 @docs("concepts/architecture/garbage-collection/#cascading-deletion")
 def test_uninstall_takes_everything_away(helm: Helm) -> None:
+    everything = ("get", "cm,deploy,secret", "-o", "name")
+    helm.cluster.kubectl("wait", "--for=create", "configmap/kube-root-ca.crt", "--timeout=60s")
+    before = helm.cluster.kubectl(*everything)
     helm.write("templates/deployment.yaml", DEPLOYMENT)
     helm.install()
     helm.ok("uninstall", "r", "--wait")
-    left = helm.cluster.kubectl("get", "cm,deploy,secret", "-o", "name").split()
-    assert [name for name in left if "kube-root-ca" not in name] == []
+    assert helm.cluster.kubectl(*everything) == before
 
 
 @docs("concepts/workloads/controllers/deployment/#deployment-status")
@@ -238,9 +240,9 @@ def group(helm: Helm) -> Iterator[str]:
 @docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#create-a-customresourcedefinition")
 def test_crds_of_a_chart_come_first_and_stay(helm: Helm, group: str) -> None:
     helm.install()
-    assert helm.cluster.kubectl("get", "wd", "one", "-o", "jsonpath={.spec.size}") == "3"
+    assert helm.cluster.kubectl("get", widgets.short(group), "one", "-o", "jsonpath={.spec.size}") == "3"
     helm.ok("uninstall", "r")
-    assert helm.cluster.kubectl("get", "wd", "-o", "name") == ""
+    assert helm.cluster.kubectl("get", widgets.short(group), "-o", "name") == ""
     helm.cluster.kubectl("get", "crd", f"widgets.{group}")
 
 

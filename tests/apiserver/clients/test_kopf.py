@@ -100,9 +100,9 @@ def test_each_handler_is_called_exactly_once(cluster: Cluster, operator: Operato
     operator.until(lambda: "Initial authentication has finished" in operator.log)
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
     operator.until(lambda: "create one 3 auto" in operator.told and "daemon one" in operator.told)
-    cluster.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 7}}')
+    cluster.kubectl("patch", widgets.short(group), "one", "--type=merge", "-p", '{"spec": {"size": 7}}')
     operator.until(lambda: "update one 7" in operator.told)
-    cluster.kubectl("delete", "wd", "one", "--timeout=60s")
+    cluster.kubectl("delete", widgets.short(group), "one", "--timeout=60s")
     operator.until(lambda: "event DELETED one" in operator.told)
     counted = {line: operator.told.count(line) for line in operator.told if not line.startswith("event MODIFIED")}
     assert counted == {
@@ -123,7 +123,7 @@ def test_an_operator_that_starts_later_finds_what_is_there(cluster: Cluster, tmp
     try:
         operator.until(lambda: "create one 3 auto" in operator.told)
         operator.until(lambda: "Made it" in cluster.kubectl("get", "events", "-o", "jsonpath={.items[*].message}"))
-        cluster.kubectl("delete", "wd", "one", "--timeout=60s")
+        cluster.kubectl("delete", widgets.short(group), "one", "--timeout=60s")
     finally:
         operator.process.terminate()
         operator.process.wait(60)
@@ -213,7 +213,9 @@ def test_handlers_are_tried_again_and_resumed(cluster: Cluster, start: Callable[
         cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group, name))
     operator.until(lambda: "try some 2" in operator.told and "try never 0" in operator.told)
     path = "jsonpath={.metadata.annotations.kopf\\.zalando\\.org/last-handled-configuration}"
-    operator.until(lambda: all(cluster.kubectl("get", "wd", name, "-o", path) for name in ("some", "never")))
+    operator.until(
+        lambda: all(cluster.kubectl("get", widgets.short(group), name, "-o", path) for name in ("some", "never"))
+    )
     assert sorted(operator.told) == ["try never 0", "try some 0", "try some 1", "try some 2"]
     again = start(RETRIES)
     again.until(lambda: {"resume some", "resume never"} <= set(again.told))
@@ -236,7 +238,7 @@ def test_status_that_a_handler_writes_is_seen_by_another(
     assert not any("plain" in line for line in operator.told)
     assert operator.told.count("create front") == 1
     path = r"jsonpath={.status.phase} {.metadata.annotations.example\.com/seen} {.metadata.generation}"
-    assert cluster.kubectl("get", "wd", "front", "-o", path) == "Made yes 1"
+    assert cluster.kubectl("get", widgets.short(group), "front", "-o", path) == "Made yes 1"
 
 
 @docs("concepts/overview/working-with-objects/finalizers/")
@@ -245,11 +247,11 @@ def test_deletion_waits_for_the_operator(cluster: Cluster, start: Callable[[str]
     for name in ("one", "two"):
         cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group, name))
     finalizers = "jsonpath={.metadata.finalizers}"
-    operator.until(lambda: "kopf" in cluster.kubectl("get", "wd", "one", "-o", finalizers))
-    cluster.kubectl("delete", "wd", "one", "--wait=false")
+    operator.until(lambda: "kopf" in cluster.kubectl("get", widgets.short(group), "one", "-o", finalizers))
+    cluster.kubectl("delete", widgets.short(group), "one", "--wait=false")
     operator.until(lambda: operator.told.count("deleting one ['one', 'two']") >= 2)
-    cluster.kubectl("annotate", "wd", "one", "let-go=yes")
-    cluster.kubectl("wait", "--for=delete", "wd/one", "--timeout=60s")
-    cluster.kubectl("annotate", "wd", "two", "let-go=yes")
-    cluster.kubectl("delete", "wd", "two", "--timeout=60s")
+    cluster.kubectl("annotate", widgets.short(group), "one", "let-go=yes")
+    cluster.kubectl("wait", "--for=delete", f"{widgets.short(group)}/one", "--timeout=60s")
+    cluster.kubectl("annotate", widgets.short(group), "two", "let-go=yes")
+    cluster.kubectl("delete", widgets.short(group), "two", "--timeout=60s")
     operator.until(lambda: "deleting two ['two']" in operator.told)

@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.clients import widgets
 from apiserver.clients.citing import docs
+from apiserver.clients.waiting import until
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
@@ -138,9 +139,9 @@ def test_labels_annotations_patches_and_selectors(cluster: Cluster) -> None:
 @docs("reference/kubectl/generated/kubectl_wait/")
 def test_wait_sees_a_condition_that_another_client_sets(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
-    waiting = cluster.start("wait", "--for=condition=Ready", "wd/one", "--timeout=60s")
+    waiting = cluster.start("wait", "--for=condition=Ready", f"{widgets.short(group)}/one", "--timeout=60s")
     status = json.dumps({"status": {"conditions": [{"type": "Ready", "status": "True"}]}})
-    cluster.kubectl("patch", "wd", "one", "--subresource=status", "--type=merge", "-p", status)
+    cluster.kubectl("patch", widgets.short(group), "one", "--subresource=status", "--type=merge", "-p", status)
     out, err = waiting.communicate(timeout=70)
     assert "condition met" in out, err
 
@@ -148,11 +149,11 @@ def test_wait_sees_a_condition_that_another_client_sets(cluster: Cluster, group:
 @docs("reference/using-api/api-concepts/#receiving-resources-as-tables")
 def test_a_watch_shows_each_change_as_a_row(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
-    watching = cluster.start("get", "wd", "-w", "--request-timeout=60s")
+    watching = cluster.start("get", widgets.short(group), "-w", "--request-timeout=60s")
     assert watching.stdout is not None
     assert watching.stdout.readline().split() == ["NAME", "SIZE", "READY"]
     assert watching.stdout.readline().split() == ["one", "3"]
-    cluster.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 9}}')
+    cluster.kubectl("patch", widgets.short(group), "one", "--type=merge", "-p", '{"spec": {"size": 9}}')
     assert watching.stdout.readline().split() == ["one", "9"]
     watching.terminate()
     watching.communicate(timeout=70)
@@ -161,12 +162,16 @@ def test_a_watch_shows_each_change_as_a_row(cluster: Cluster, group: str) -> Non
 @docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#scale-subresource")
 def test_custom_resources_are_defaulted_validated_explained_and_scaled(cluster: Cluster, group: str) -> None:
     cluster.kubectl("apply", "-f", "-", stdin=widgets.widget(group))
-    assert cluster.kubectl("get", "wd", "one", "-o", "jsonpath={.spec.mode}") == "auto"
+    assert cluster.kubectl("get", widgets.short(group), "one", "-o", "jsonpath={.spec.mode}") == "auto"
     refused = cluster.run("apply", "-f", "-", stdin=widgets.widget(group, max=1))
     assert "size is above max" in refused.stderr
-    assert "How large it is." in cluster.kubectl("explain", "widgets.spec.size")
-    assert "scaled" in cluster.kubectl("scale", "wd/one", "--replicas=5")
-    assert cluster.kubectl("get", "wd", "one", "-o", "jsonpath={.spec.size} {.metadata.generation}") == "5 2"
+    size = f"{widgets.short(group)}.spec.size"
+    until(lambda: "How large it is." in cluster.run("explain", size).stdout, "the fields are explained")
+    assert "scaled" in cluster.kubectl("scale", f"{widgets.short(group)}/one", "--replicas=5")
+    assert (
+        cluster.kubectl("get", widgets.short(group), "one", "-o", "jsonpath={.spec.size} {.metadata.generation}")
+        == "5 2"
+    )
 
 
 @docs("reference/kubectl/generated/kubectl_explain/")

@@ -13,6 +13,7 @@ import pytest
 
 from apiserver.clients import widgets
 from apiserver.clients.citing import docs
+from apiserver.clients.waiting import until
 from apiserver.conftest import KUBECTL, Cluster
 
 Obj = dict[str, Any]
@@ -94,9 +95,9 @@ TYPED: list[tuple[str, str, Obj]] = [
         {"minAvailable": 0, "selector": {"matchLabels": {"app": "web"}}},
     ),
     (
-        "create quota one --hard=pods=2,requests.cpu=1 --scopes=BestEffort",
+        "create quota one --hard=pods=2 --scopes=BestEffort",
         "quota/one",
-        {"hard": {"pods": "2", "requests.cpu": "1"}, "scopes": ["BestEffort"]},
+        {"hard": {"pods": "2"}, "scopes": ["BestEffort"]},
     ),
     (
         "autoscale deployment web --min=2 --max=5",
@@ -146,34 +147,43 @@ def test_typed_commands_say_all_that_they_were_given(kube: Cluster) -> None:
 def test_wait_for_a_condition_a_value_and_a_deletion(kube: Cluster, widget: str) -> None:
     ready = json.dumps({"status": {"phase": "Up", "conditions": [{"type": "Ready", "status": "True"}]}})
     waits = [
-        kube.start("wait", f"--for={what}", "wd/one", "--timeout=60s")
+        kube.start("wait", f"--for={what}", f"{widgets.short(widget)}/one", "--timeout=60s")
         for what in ("condition=Ready", "jsonpath={.status.phase}=Up")
     ]
-    kube.kubectl("patch", "wd", "one", "--subresource=status", "--type=merge", "-p", ready)
+    kube.kubectl("patch", widgets.short(widget), "one", "--subresource=status", "--type=merge", "-p", ready)
     for waiting in waits:
         out, err = waiting.communicate(timeout=70)
         assert "condition met" in out, err
-    gone = kube.start("wait", "--for=delete", "wd/one", "--timeout=60s")
-    kube.kubectl("delete", "wd", "one", "--timeout=60s")
+    gone = kube.start("wait", "--for=delete", f"{widgets.short(widget)}/one", "--timeout=60s")
+    kube.kubectl("delete", widgets.short(widget), "one", "--timeout=60s")
     gone.communicate(timeout=70)
     assert gone.returncode == 0
 
 
 @docs(f"{GENERATED}kubectl_get/", "reference/using-api/api-concepts/#receiving-resources-as-tables")
 def test_get_prints_tables_objects_and_paths(kube: Cluster, widget: str) -> None:
-    assert kube.kubectl("get", "wd").split()[:3] == ["NAME", "SIZE", "READY"]
-    assert json.loads(kube.kubectl("get", "wd", "one", "-o", "json"))["spec"] == {"size": 3, "mode": "auto"}
-    assert kube.kubectl("get", "wd", "-o", "jsonpath={.items[*].spec.size}") == "3"
-    assert kube.kubectl("get", "wd", "-o", "custom-columns=N:.metadata.name", "--no-headers").strip() == "one"
-    assert kube.kubectl("get", "wd", "--sort-by=.spec.size", "-o", "name").strip() == f"widget.{widget}/one"
+    assert kube.kubectl("get", widgets.short(widget)).split()[:3] == ["NAME", "SIZE", "READY"]
+    assert json.loads(kube.kubectl("get", widgets.short(widget), "one", "-o", "json"))["spec"] == {
+        "size": 3,
+        "mode": "auto",
+    }
+    assert kube.kubectl("get", widgets.short(widget), "-o", "jsonpath={.items[*].spec.size}") == "3"
+    assert (
+        kube.kubectl("get", widgets.short(widget), "-o", "custom-columns=N:.metadata.name", "--no-headers").strip()
+        == "one"
+    )
+    assert (
+        kube.kubectl("get", widgets.short(widget), "--sort-by=.spec.size", "-o", "name").strip()
+        == f"widget.{widget}/one"
+    )
 
 
 @docs(f"{GENERATED}kubectl_get/")
 def test_get_watches_while_another_changes(kube: Cluster, widget: str) -> None:
-    watching = kube.start("get", "wd", "-w", "-o", "jsonpath={.spec.size}{'\\n'}")
+    watching = kube.start("get", widgets.short(widget), "-w", "-o", "jsonpath={.spec.size}{'\\n'}")
     assert watching.stdout is not None
     assert watching.stdout.readline() == "3\n"
-    kube.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 5}}')
+    kube.kubectl("patch", widgets.short(widget), "one", "--type=merge", "-p", '{"spec": {"size": 5}}')
     assert watching.stdout.readline() == "5\n"
     watching.terminate()
     watching.communicate(timeout=70)
@@ -181,7 +191,8 @@ def test_get_watches_while_another_changes(kube: Cluster, widget: str) -> None:
 
 @docs(f"{GENERATED}kubectl_explain/")
 def test_explain_tells_of_fields(kube: Cluster, widget: str) -> None:
-    assert "How large it is." in kube.kubectl("explain", "widgets.spec.size")
+    size = f"{widgets.short(widget)}.spec.size"
+    until(lambda: "How large it is." in kube.run("explain", size).stdout, "the fields are explained")
     assert "FIELD: completions <integer>" in kube.kubectl("explain", "job.spec.completions")
 
 
@@ -242,9 +253,9 @@ def test_pod_runs_says_something_and_is_deleted(kube: Cluster) -> None:
 
 @docs(f"{GENERATED}kubectl_describe/")
 def test_describe_tells_of_an_object_and_what_is_not_there(kube: Cluster, widget: str) -> None:
-    described = kube.kubectl("describe", "wd", "one")
+    described = kube.kubectl("describe", widgets.short(widget), "one")
     assert "Kind:         Widget" in described
-    assert "widgets." in kube.run("describe", "wd", "none").stderr
+    assert "widgets." in kube.run("describe", widgets.short(widget), "none").stderr
 
 
 @docs(f"{GENERATED}kubectl_replace/", "reference/using-api/api-concepts/#resource-versions")

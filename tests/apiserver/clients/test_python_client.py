@@ -51,18 +51,12 @@ def test_a_watch_tells_what_happens(api: client.ApiClient, cluster: Cluster) -> 
 
 
 @docs("tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource")
-def test_a_status_is_written_through_its_own_path_alone(api: client.ApiClient, cluster: Cluster) -> None:
-    group = widgets.group()
-    extensions, custom = client.ApiextensionsV1Api(api), client.CustomObjectsApi(api)
-    extensions.create_custom_resource_definition(widgets.definition(group))
-    try:
-        where = (group, "v1", cluster.namespace, "widgets")
-        custom.create_namespaced_custom_object(*where, {**widgets.widget(group), "status": {"no": 1}})
-        custom.patch_namespaced_custom_object_status(*where, "one", {"status": {"phase": "Up"}, "spec": {"size": 99}})
-        found = custom.get_namespaced_custom_object(*where, "one")
-        assert (found["status"], found["spec"]["size"], found["metadata"]["generation"]) == ({"phase": "Up"}, 3, 1)
-    finally:
-        extensions.delete_custom_resource_definition(f"widgets.{group}")
+def test_a_status_is_written_through_its_own_path_alone(api: client.ApiClient, cluster: Cluster, group: str) -> None:
+    custom, where = client.CustomObjectsApi(api), (group, "v1", cluster.namespace, "widgets")
+    custom.create_namespaced_custom_object(*where, {**widgets.widget(group), "status": {"no": 1}})
+    custom.patch_namespaced_custom_object_status(*where, "one", {"status": {"phase": "Up"}, "spec": {"size": 99}})
+    found = custom.get_namespaced_custom_object(*where, "one")
+    assert (found["status"], found["spec"]["size"], found["metadata"]["generation"]) == ({"phase": "Up"}, 3, 1)
 
 
 @docs("reference/using-api/server-side-apply/")

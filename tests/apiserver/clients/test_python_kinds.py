@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
@@ -15,20 +14,13 @@ from kubernetes.client import ApiException
 
 from apiserver.clients import widgets
 from apiserver.clients.citing import docs, source
+from apiserver.clients.waiting import until
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
 
 CONCEPTS = "reference/using-api/api-concepts/"
 WORKLOADS = "concepts/workloads/controllers/"
-
-
-def until(found: Callable[[], Any], what: str, seconds: float = 60) -> Any:
-    deadline = time.monotonic() + seconds
-    while not (answer := found()):
-        assert time.monotonic() < deadline, f"not within {seconds:g} s: {what}"
-        time.sleep(0.05)
-    return answer
 
 
 def config_map(name: str = "one", **data: str) -> Obj:
@@ -54,7 +46,7 @@ def maps(api: Any) -> Any:
 @docs(f"{CONCEPTS}#discovery-api")
 def test_dynamic_client_finds_kinds_by_discovery(api: Any, group: str) -> None:
     found = dynamic.DynamicClient(api).resources.get(api_version=f"{group}/v1", kind="Widget")
-    assert (found.name, found.namespaced, found.short_names) == ("widgets", True, ["wd"])
+    assert (found.name, found.namespaced, found.short_names) == ("widgets", True, [widgets.short(group)])
     assert sorted(found.subresources) == ["scale", "status"]
 
 

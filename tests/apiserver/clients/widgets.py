@@ -12,6 +12,11 @@ def group() -> str:
     return f"g{uuid.uuid4().hex[:8]}.example.com"
 
 
+def short(group: str) -> str:
+    """The resource's short name: as much the test's own as the group."""
+    return group.partition(".")[0]
+
+
 def definition(group: str, **version: Any) -> Obj:
     """A CRD `widgets` with a schema, a CEL rule, status, scale and printer columns."""
     spec = {
@@ -56,7 +61,7 @@ def definition(group: str, **version: Any) -> Obj:
         "spec": {
             "group": group,
             "scope": "Namespaced",
-            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "shortNames": ["wd"]},
+            "names": {"plural": "widgets", "singular": "widget", "kind": "Widget", "shortNames": [short(group)]},
             "versions": [served],
         },
     }

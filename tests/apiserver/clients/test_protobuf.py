@@ -64,6 +64,15 @@ def test_the_whole_object_is_replaced(raw: Raw) -> None:
     assert (answer.code, answer.body["data"], answer.body["binaryData"]) == (200, {"b": ""}, {"c": "AP8="})
 
 
+@source("pkg/apis/core/v1/defaults.go")
+def test_a_target_port_that_is_not_set_is_the_port(raw: Raw) -> None:
+    """Go writes a value that is neither number nor string as 0."""
+    spec = {"ports": [{"port": 80, "targetPort": 0}]}
+    service = {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "one"}, "spec": spec}
+    sent = raw.ask("POST", raw.at("services"), protobufs.encoded(service), PROTOBUF)
+    assert (sent.code, sent.body["spec"]["ports"][0]["targetPort"]) == (201, 80)
+
+
 STATUSES: dict[str, tuple[str, Obj, Obj]] = {
     "deployments": ("apps/v1", DEPLOYMENT, {
         "observedGeneration": 1, "replicas": 3, "updatedReplicas": 2, "unavailableReplicas": 1, "collisionCount": 0,

@@ -269,6 +269,12 @@ def test_a_service_is_checked(spec: Obj, cause: str) -> None:
     assert cause in causes(service(**spec))
 
 
+@pytest.mark.parametrize("unset", [0, ""])
+def test_a_target_port_that_a_client_in_go_left_out_is_the_port(unset: int | str) -> None:
+    """A struct that Go writes whether it is set or not, in JSON and in protobuf."""
+    assert service(ports=[{"port": 80, "targetPort": unset}])["spec"]["ports"][0]["targetPort"] == 80
+
+
 def test_a_cluster_ip_stays() -> None:
     old = service(clusterIP="10.96.0.1")
     new = changed(old, clusterIP="10.96.0.2")

@@ -21,6 +21,7 @@ import pytest
 from apiserver.fuzz.budget import FACTOR, SIZES
 from apiserver.fuzz.verdict import judged
 from apiserver.fuzz.wire import MERGE, Wire
+from fakes.ports import free_port
 
 Obj = dict[str, Any]
 
@@ -30,9 +31,13 @@ WRITERS = 4
 
 
 @contextmanager
-def killed_at_the_end(folder: Path) -> Iterator[tuple[Wire, subprocess.Popen[bytes]]]:
-    """A devplane on `folder`; whatever happens, it ends by SIGKILL."""
-    command = [sys.executable, "-P", "-m", "devplane", "serve", "--data-dir", str(folder), "--api-only"]
+def killed_at_the_end(folder: Path, port: int) -> Iterator[tuple[Wire, subprocess.Popen[bytes]]]:
+    """A devplane on `folder`; whatever happens, it ends by SIGKILL.
+
+    A start on another `port` than the last writes that to the Service `kubernetes`, on the same one it writes nothing.
+    """
+    options = ["--data-dir", str(folder), "--api-only", "--port", str(port)]
+    command = [sys.executable, "-P", "-m", "devplane", "serve", *options]
     path = os.pathsep.join(
         filter(None, [str(Path(__file__).parents[3] / "operator"), os.environ.get("PYTHONPATH", "")])
     )
@@ -124,9 +129,9 @@ def check_watch(wire: Wire, since: int, newest: int) -> None:
 @SIZES
 def test_a_killed_server_lost_nothing_that_it_acknowledged(tmp_path: Path, size: int) -> None:
     chance = random.Random(size if not FACTOR else None)
-    newest = 0
+    newest, port = 0, free_port()
     for life in range(3 if size == 1 else int(15 * max(FACTOR, 1))):
-        with killed_at_the_end(tmp_path) as (wire, process):
+        with killed_at_the_end(tmp_path, port) as (wire, process):
             first = judged(wire.ask("GET", MAPS))
             assert int(first.body["metadata"]["resourceVersion"]) >= newest
             wire.ask("DELETE", MAPS)
@@ -139,13 +144,13 @@ def test_a_killed_server_lost_nothing_that_it_acknowledged(tmp_path: Path, size:
                 one.join(READY_SECONDS)
                 assert not one.is_alive(), life
                 assert not one.wrong, one.wrong
-        newest = after_the_kill(tmp_path, writers)
+        newest = after_the_kill(tmp_path, port, writers)
 
 
-def after_the_kill(folder: Path, writers: list[Writer]) -> int:
+def after_the_kill(folder: Path, port: int, writers: list[Writer]) -> int:
     """The newest version that there is after a restart."""
     told = max([version for one in writers for _, version in one.events], default=0)
-    with killed_at_the_end(folder) as (wire, _):
+    with killed_at_the_end(folder, port) as (wire, _):
         answer = judged(wire.ask("GET", MAPS))
         newest = int(answer.body["metadata"]["resourceVersion"])
         assert newest >= told
@@ -158,7 +163,7 @@ def after_the_kill(folder: Path, writers: list[Writer]) -> int:
 
 @pytest.mark.parametrize("kind", ["refused by the store", "dry run"])
 def test_a_write_that_did_not_happen_takes_no_version(tmp_path: Path, kind: str) -> None:
-    with killed_at_the_end(tmp_path) as (wire, _):
+    with killed_at_the_end(tmp_path, 0) as (wire, _):
         before = judged(wire.ask("GET", MAPS)).body["metadata"]["resourceVersion"]
         body = {"metadata": {"name": "never"}, "data": {"a": "1" if kind == "dry run" else "\ud800"}}
         judged(wire.ask("POST", f"{MAPS}{'?dryRun=All' if kind == 'dry run' else ''}", body))

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from fakes.podsecurity import violations
 from fakes.rolling import plan
 from tunebird.kube.meta import MODELROLLOUT, OWNER_UID, REVISION
 from tunebird.rollout.manifests import (
@@ -54,6 +55,22 @@ def test_the_models_claim_is_mounted_read_only_where_the_environment_says():
     assert container(made())["volumeMounts"][0]["mountPath"] == "/tunebird/volumes/models"
     environment = {item["name"]: item.get("value") for item in container(made())["env"]}
     assert json.loads(environment["TUNEBIRD_VOLUMES"]) == {"models": "/tunebird/volumes/models"}
+
+
+def test_our_server_is_admitted_where_pod_security_is_restricted():
+    assert violations(made()["spec"]["template"]["spec"]) == []
+
+
+def test_a_template_may_change_the_security_of_our_server():
+    template = {"spec": {"securityContext": {"runAsUser": 1000, "fsGroup": None}}}
+    security = made(replace(SERVER, template=template))["spec"]["template"]["spec"]["securityContext"]
+    assert (security["runAsUser"], security["runAsNonRoot"], "fsGroup" in security) == (1000, True, False)
+
+
+def test_the_servers_of_others_run_as_their_images_say():
+    spec = made(replace(SERVER, runtime=Runtime.VLLM, args=()))["spec"]["template"]["spec"]
+    assert "securityContext" not in spec
+    assert "securityContext" not in spec["containers"][0]
 
 
 def test_vllm_gets_the_mounted_path_its_gpus_and_the_image_of_the_revision():

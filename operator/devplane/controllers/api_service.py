@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import logging
 from ipaddress import IPv4Address, IPv4Network
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from devplane.machinery.client import Client
+
+log = logging.getLogger("devplane.controllers")
 
 KEY: Key = ("default", "kubernetes")
 SLICES = "endpointslices.discovery.k8s.io"
@@ -39,14 +41,20 @@ class ApiService:
 
     def begin(self) -> str:
         """The Service as this start has it; its cluster IP, empty where a quota leaves no room for one."""
+        try:
+            self._correct()
+            self.sync(KEY)
+        except ApiError as error:
+            log.warning("The Service kubernetes is not as it should be: %s", error)
+        return str(((self._client.get("services", *KEY) or {}).get("spec") or {}).get("clusterIP") or "")
+
+    def _correct(self) -> None:
+        """What the last start left: its port, or an address that this one does not have."""
         held = self._client.get("services", *KEY)
         if held is not None and not self._is_in_network(held):
             self._client.delete("services", *KEY)
         elif held is not None and held["spec"].get("ports") != self._ports():
             self._client.update("services", KEY[0], {**held, "spec": {**held["spec"], "ports": self._ports()}})
-        with contextlib.suppress(ApiError):
-            self.sync(KEY)
-        return str(((self._client.get("services", *KEY) or {}).get("spec") or {}).get("clusterIP") or "")
 
     def _is_in_network(self, service: Obj) -> bool:
         """The addresses of this start may be others than those of the last."""

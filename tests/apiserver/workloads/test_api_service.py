@@ -91,6 +91,17 @@ async def test_next_start_leads_to_its_own_port(tmp_path: Path) -> None:
         assert got(world, "services")["spec"]["clusterIP"] != "127.191.255.9"
 
 
+async def test_quota_without_room_for_the_service_keeps_no_server_from_starting(tmp_path: Path) -> None:
+    full = {"metadata": {"name": "none"}, "spec": {"hard": {"services": "0"}}}
+    async with recorded(tmp_path / "devplane") as world:
+        world.client.create("resourcequotas", "default", full)
+        world.client.delete("services", *API)
+    async with recorded(tmp_path / "devplane") as world:
+        assert world.client.get("services", *API) is None
+        world.client.delete("resourcequotas", "default", "none")
+        await world.until(lambda: leads_here(world))
+
+
 async def test_endpoints_follow_the_pods_of_a_service_and_go_with_it(world: World) -> None:
     world.client.create("services", "default", service("web", {"app": "web"}, ports=[{"port": 80, "targetPort": 8000}]))
     await world.until(lambda: world.client.get("endpoints", "default", "web"))

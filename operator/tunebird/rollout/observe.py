@@ -36,7 +36,7 @@ from tunebird.rollout.resolve import InvalidSpec
 from tunebird.rollout.resolve import plan as resolved
 from tunebird.rollout.settings import ModelRolloutSettings
 from tunebird.rollout.status import progress_of
-from tunebird.rollout.trouble import first_trouble
+from tunebird.rollout.trouble import first_trouble, refused
 from tunebird.rollout.turn import Observed, RouteSeen, ServerSeen, Verb
 from tunebird.rollout.verbs import VERBS
 from tunebird.traffic.overlap import shadow
@@ -191,8 +191,10 @@ def _servers(world: World) -> dict[str, ServerSeen]:
 
 def _server(deployment: Manifest, revision: str, pods: Iterable[Manifest]) -> ServerSeen:
     replicas, ready = deployment["spec"].get("replicas", 1), (deployment.get("status") or {}).get("readyReplicas", 0)
-    trouble = first_trouble(pod for pod in pods if _revision_label(pod) == revision) if ready < replicas else None
-    return ServerSeen(replicas, ready, trouble)
+    if ready >= replicas:
+        return ServerSeen(replicas, ready)
+    of_pods = first_trouble(pod for pod in pods if _revision_label(pod) == revision)
+    return ServerSeen(replicas, ready, of_pods or refused(deployment))
 
 
 def _revision_label(item: Manifest) -> str:

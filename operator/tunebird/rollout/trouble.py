@@ -12,6 +12,7 @@ from tunebird.rollout.manifests import CONTAINER
 
 LONGEST = 500
 CRASHING = "CrashLoopBackOff"
+REFUSED = "PodsNotCreated"
 _STARTING = ("ContainerCreating", "PodInitializing")
 _SAME = {"ErrImagePull": "ImagePullBackOff"}  # the kubelet says them in turns
 _IMAGE = "check spec.server.image, that its registry can be reached, and the image pull secret"
@@ -21,14 +22,16 @@ REMEDIES: Mapping[str, str] = {
     "CreateContainerConfigError": "create what it names, or correct spec.server.template",
     "Unschedulable": "ask for less in spec.server, or add nodes",
     CRASHING: "read its log: kubectl logs",
+    REFUSED: "a ResourceQuota, Pod Security or an admission webhook refuses them: change that, or spec.server.template",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """A pod that can't start or doesn't stay up. `reason` is stable over time, `message` what was said last."""
+    """A pod that can't start or doesn't stay up, or a Deployment that gets none. `reason` is stable over time,
+    `message` what was said last."""
 
-    pod: str
+    about: str
     reason: str
     message: str
 
@@ -37,7 +40,7 @@ class Trouble:
         """For people, in one line."""
         remedy = REMEDIES.get(self.reason, "")
         said = f"{self.reason}: {self.message}" if self.message else self.reason
-        return f"{said} (pod {self.pod})" + (f"; {remedy}" if remedy else "")
+        return f"{said} ({self.about})" + (f"; {remedy}" if remedy else "")
 
 
 def first_trouble(pods: Iterable[Manifest]) -> Trouble | None:
@@ -54,7 +57,18 @@ def trouble(pod: Manifest) -> Trouble | None:
     containers = status.get("containerStatuses") or ()
     own: Mapping[str, Any] = next((item for item in containers if item["name"] == CONTAINER), {})
     found = _crashing(own) or _waiting(own) or _unscheduled(status)
-    return Trouble(pod["metadata"]["name"], found[0], _line(found[1])) if found else None
+    return Trouble(f"pod {pod['metadata']['name']}", found[0], _line(found[1])) if found else None
+
+
+def refused(deployment: Manifest) -> Trouble | None:
+    """Why a Deployment's pods can't be created. The name of the one that was tried differs from try to try."""
+    conditions = (deployment.get("status") or {}).get("conditions") or ()
+    failure = next((item for item in conditions if item["type"] == "ReplicaFailure"), None)
+    if failure is None or failure.get("status") != "True":
+        return None
+    said = str(failure.get("message", ""))
+    _, found, why = said.partition(" is forbidden: ")
+    return Trouble(f"Deployment {deployment['metadata']['name']}", REFUSED, _line(why if found else said))
 
 
 def _crashing(container: Mapping[str, Any]) -> tuple[str, str] | None:

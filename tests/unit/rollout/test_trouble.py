@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tunebird.rollout.trouble import first_trouble, trouble
+from tunebird.rollout.trouble import first_trouble, refused, trouble
 
 
 def a_pod(name: str = "chat-abc-1", **status: Any) -> dict[str, Any]:
@@ -55,6 +55,45 @@ def test_the_reason_stays_while_the_server_is_started_again() -> None:
     (found,) = told
     assert found is not None
     assert found.reason == "CrashLoopBackOff"
+
+
+REFUSAL = (
+    'pods "chat-r1-6b565dc7bb-%s" is forbidden: violates PodSecurity "restricted:latest": runAsNonRoot != true (pod or '
+    'container "server" must set securityContext.runAsNonRoot=true)'
+)
+
+
+def a_deployment(status: str, message: str) -> dict[str, Any]:
+    available = {"type": "Available", "status": "False", "reason": "MinimumReplicasUnavailable"}
+    failure = {"type": "ReplicaFailure", "status": status, "reason": "FailedCreate", "message": message}
+    return {"metadata": {"name": "chat-r1"}, "status": {"conditions": [available, failure]}}
+
+
+def test_pods_that_admission_refuses_are_a_trouble_of_their_deployment_told_alike_at_each_try() -> None:
+    first, second = (refused(a_deployment("True", REFUSAL % suffix)) for suffix in ("bbnb9", "x7k2p"))
+    assert first == second
+    assert first is not None
+    for words in (
+        "PodsNotCreated",
+        "violates PodSecurity",
+        "runAsNonRoot",
+        "spec.server.template",
+        "Deployment chat-r1",
+    ):
+        assert words in first.sentence
+
+
+def test_the_words_of_a_webhook_are_told_whole() -> None:
+    found = refused(a_deployment("True", 'admission webhook "policy.example.com" denied the request: no label "team"'))
+    assert found is not None
+    assert (
+        'PodsNotCreated: admission webhook "policy.example.com" denied the request: no label "team"' in found.sentence
+    )
+
+
+def test_a_deployment_whose_pods_were_created_has_no_trouble() -> None:
+    assert refused(a_deployment("False", REFUSAL % "bbnb9")) is None
+    assert refused({"metadata": {"name": "chat-r1"}}) is None
 
 
 def test_a_server_that_came_back_and_is_ready_has_no_trouble() -> None:
@@ -109,4 +148,4 @@ def test_the_first_pod_by_name_speaks_for_all() -> None:
     pods = [a_pod(name, containerStatuses=container(state=ended)) for name in ("b", "a")]
     found = first_trouble(pods)
     assert found is not None
-    assert found.pod == "a"
+    assert found.about == "pod a"

@@ -190,11 +190,12 @@ def cannot_handle(resource: Resource, why: str) -> str:
 
 def wrong_kind(resource: Resource, api_version: str, kind: str) -> str:
     version = api_version.rpartition("/")[2]
-    if resource.crd or resource.group:
+    if resource.crd:
         wanted = f"expected {resource.api_version}, Kind={resource.kind}"
         got = f"{wanted}, got {api_version}, Kind={kind}"
         return f"the object provided is unrecognized (must be of type {resource.kind}): {got}"
-    why = f"converting ({version}.{kind}) to (core.{resource.kind}): unknown conversion"
+    package = resource.group.partition(".")[0] or "core"
+    why = f"converting ({version}.{kind}) to ({package}.{resource.kind}): unknown conversion"
     return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
 
 

@@ -30,8 +30,7 @@ def decode(body: bytes, api_version: str, kind: str) -> Obj:
     try:
         sent, raw = _envelope(body)
     except MalformedError as error:
-        shown = body[:_SHOWN].hex() + (" ..." if len(body) > _SHOWN else "") if body else "<empty>"
-        why = f"the object provided is unrecognized (must be of type {kind}): {error} ({shown})"
+        why = f"the object provided is unrecognized (must be of type {kind}): {error} ({_shown(body)})"
         raise ApiError.bad_request(why) from None
     named = (sent[0] or api_version, sent[1] or kind)
     definition = _definition(named, (api_version, kind))
@@ -58,6 +57,13 @@ def _envelope(body: bytes) -> tuple[Kind, bytes]:
     meta = dict(fields(envelope.get(key(1, BYTES), b"")))
     named = text(meta.get(key(1, BYTES), b"")), text(meta.get(key(2, BYTES), b""))
     return named, envelope.get(key(2, BYTES), b"")
+
+
+def _shown(body: bytes) -> str:
+    """The beginning of a body: as text where it could be JSON."""
+    start = body[:_SHOWN]
+    shown = text(start) if start[:1] == b"{" else start.hex()
+    return f"{shown} ..." if len(body) > _SHOWN else shown or "<empty>"
 
 
 def _definition(named: Kind, wanted: Kind) -> str:

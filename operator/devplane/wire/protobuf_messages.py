@@ -55,10 +55,11 @@ class Type:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """What each key of a message does to the object, and the numbers that are its fields."""
+    """What each key of a message does to the object, and the names of its numbers, for messages."""
 
+    name: str
     puts: dict[int, Put]
-    known: frozenset[int]
+    known: dict[int, str]
 
 
 @cache
@@ -104,9 +105,9 @@ def _read(found: Obj, raw: bytes, table: Table) -> None:
         if put is not None:
             put(found, value)
         elif at >> 3 in table.known:
-            raise MalformedError(f"proto: wrong wireType = {at & 7} for field {at >> 3}")
+            raise MalformedError(f"proto: wrong wireType = {at & 7} for field {table.known[at >> 3]}")
         elif at < _LEAST:
-            raise MalformedError(f"proto: illegal tag 0 (wire type {at})")
+            raise MalformedError(f"proto: {table.name}: illegal tag 0 (wire type {at})")
 
 
 _LEAST = key(1, 0)
@@ -115,10 +116,11 @@ _LEAST = key(1, 0)
 @cache
 def _table_of(definition: str) -> Table:
     properties = definition_types(definition).get("properties", {})
-    return _table([(one.path, one, properties[one.name]) for one in fields_of(definition)])
+    declared = [(one.path, one, properties[one.name]) for one in fields_of(definition)]
+    return _table(definition.rpartition(".")[2], declared)
 
 
-def _table(declared: list[tuple[tuple[int, ...], Field, Obj]]) -> Table:
+def _table(name: str, declared: list[tuple[tuple[int, ...], Field, Obj]]) -> Table:
     """The fields of a message by key; those with a longer path are in messages that are read into the same object."""
     puts: dict[int, Put] = {}
     inner: dict[int, list[tuple[tuple[int, ...], Field, Obj]]] = {}
@@ -127,8 +129,14 @@ def _table(declared: list[tuple[tuple[int, ...], Field, Obj]]) -> Table:
             inner.setdefault(number, []).append((tuple(rest), field, schema))
         else:
             puts |= {key(number, wire): put for wire, put in _put(field, schema)}
-    puts |= {key(number, BYTES): _inline(_table(more)) for number, more in inner.items()}
-    return Table(puts, frozenset(one >> 3 for one in puts))
+    puts |= {key(number, BYTES): _inline(_table(name, more)) for number, more in inner.items()}
+    known = {number: _in_go(field.name) for (number, *_), field, _ in declared}
+    return Table(name, puts, known)
+
+
+def _in_go(name: str) -> str:
+    """The name of the field in Go, but for its acronyms."""
+    return "ObjectMeta" if name == "metadata" else name[:1].upper() + name[1:]
 
 
 def _inline(table: Table) -> Put:

@@ -89,12 +89,12 @@ SCHEMA: Obj = {
         "spec": {
             "type": "object", "required": ["size"],
             "properties": {
-                "size": {"type": "integer", "minimum": 0, "maximum": 10.5, "exclusiveMaximum": True, "default": 3},
+                "size": {"type": "integer", "minimum": 0, "maximum": 10, "exclusiveMaximum": True, "default": 3},
                 "mode": {"type": "string", "enum": ["auto", "fixed"], "default": "auto", "pattern": "^[a-z]*$"},
                 "port": {"x-kubernetes-int-or-string": True, "anyOf": [{"type": "integer"}, {"type": "string"}]},
                 "parts": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["name"],
-                          "items": {"type": "object", "required": ["name"],
-                                    "properties": {"name": {"type": "string"}, "value": {"type": "number"}}}},
+                          "items": {"type": "object", "required": ["name"], "properties": {
+                              "name": {"type": "string"}, "value": {"type": "number", "maximum": 10.5}}}},
                 "limits": {"type": "object", "additionalProperties": {"type": "string"}},
                 "free": {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "nullable": True},
             },

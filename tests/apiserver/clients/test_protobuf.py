@@ -10,7 +10,7 @@ import pytest
 
 from apiserver.clients.citing import docs, source
 from apiserver.clients.kinds import GLOBAL, LABELS, NAMESPACED, POD
-from apiserver.clients.raw import PROTOBUF, Answer, Raw
+from apiserver.clients.raw import JSON, PROTOBUF, Answer, Raw
 from apiserver.conftest import Cluster
 from apiserver.fuzz import protobufs
 from devplane.schemas.definitions import names
@@ -156,11 +156,15 @@ def test_what_is_no_such_object_is_a_bad_request(raw: Raw, body: bytes, says: st
     assert says in refused.message
 
 
-@docs("concepts/extend-kubernetes/api-extension/custom-resources/#common-features", ENCODING)
-def test_custom_resources_have_no_protobuf(raw: Raw, group: str) -> None:
-    body = protobufs.envelope(f"{group}/v1", "Widget", b"")
-    refused = raw.ask("POST", raw.at("widgets", group=f"{group}/v1"), body, PROTOBUF)
-    assert (refused.code, refused.reason) == (415, "UnsupportedMediaType")
+@source(
+    "staging/src/k8s.io/apimachinery/pkg/runtime/scheme.go",
+    "staging/src/k8s.io/apimachinery/pkg/conversion/converter.go",
+)
+def test_an_object_of_another_kind_is_a_bad_request_in_json_too(raw: Raw) -> None:
+    for body, form in (json.dumps(MAP).encode(), JSON), (protobufs.encoded(MAP), PROTOBUF):
+        refused = raw.ask("POST", raw.at("deployments", group="apps/v1"), body, form)
+        assert (refused.code, refused.reason) == (400, "BadRequest")
+        assert 'ConfigMap in version "v1" cannot be handled as a Deployment' in refused.message
 
 
 @source(f"{KUBECTL}/cmd/create/create_job.go")
@@ -184,7 +188,7 @@ COMMANDS: dict[str, str] = {
     "create namespace NAME": "namespace",
     "create pdb NAME --selector=app=web --max-unavailable=50%": "poddisruptionbudget",
     "create priorityclass NAME --value=0 --description=d --preemption-policy=Never": "priorityclass",
-    "create quota NAME --hard=cpu=1,pods=2 --scopes=BestEffort": "resourcequota",
+    "create quota NAME --hard=pods=2 --scopes=BestEffort": "resourcequota",
     "create role NAME --verb=get,list --resource=deployments.apps --resource-name=a": "role",
     "create rolebinding NAME --role=r --group=g --user=u": "rolebinding",
     "create secret docker-registry NAME --docker-username=a --docker-password=b": "secret",

@@ -59,6 +59,7 @@ class BuiltinKind:
         from devplane.kinds import NAMES, VALIDATES, metadata
 
         found = metadata.validate(new, old, NAMES.get((self.api_version, self.kind), metadata.subdomain))
+        found += metadata.standard_finalizers(new["metadata"])
         if validated := VALIDATES.get((self.api_version, self.kind)):
             found += validated(new, old)
         return found

@@ -13,6 +13,8 @@ NameRule = Callable[[str], list[str]]
 
 _LABEL = "[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _SUBDOMAIN = rf"{_LABEL}(\.{_LABEL})*"
+_SEARCH_LABEL = "_?[a-z0-9]([-_a-z0-9]*[a-z0-9])?"
+_SEARCH = rf"{_SEARCH_LABEL}(\.{_SEARCH_LABEL})*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _VALUE = f"({_NAME})?"
@@ -22,6 +24,11 @@ SUBDOMAIN_WORDS = (
     "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start "
     "and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
     f"'{_SUBDOMAIN}')"
+)
+SEARCH_WORDS = (
+    "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '_', '-' or '.', and must "
+    "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+    f"'{_SEARCH}')"
 )
 LABEL_WORDS = (
     "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end "
@@ -36,6 +43,11 @@ NAME_WORDS = (
     "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
     "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
     f"'{_NAME}')"
+)
+TWO_SLASHES = (
+    "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an "
+    "alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+    f"'{_NAME}') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"
 )
 VALUE_WORDS = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and "
@@ -68,6 +80,11 @@ def label(name: str) -> list[str]:
     return _checked(name, 63, _LABEL, LABEL_WORDS)
 
 
+def search_domain(name: str) -> list[str]:
+    """The rule for search domains of the resolver: underscores too."""
+    return _checked(name, 253, _SEARCH, SEARCH_WORDS)
+
+
 def label_1035(name: str) -> list[str]:
     """The rule for services."""
     return _checked(name, 63, _LABEL_1035, LABEL_1035_WORDS)
@@ -90,6 +107,8 @@ def config_key(name: str) -> list[str]:
 
 def qualified_name(name: str) -> list[str]:
     """The rule for label keys, annotation keys, finalizers and resource names."""
+    if name.count("/") > 1:
+        return [TWO_SLASHES]
     prefix, slash, short = name.rpartition("/")
     found = []
     if slash and not prefix:
@@ -100,6 +119,11 @@ def qualified_name(name: str) -> list[str]:
         return [*found, "name part must be non-empty", NAME_WORDS]
     long = [f"name part {_too_long(63)}"] if len(short) > 63 else []
     return [*found, *long] if re.fullmatch(_NAME, short, re.ASCII) else [*found, *long, NAME_WORDS]
+
+
+def label_key(key: str, path: str) -> Iterator[Cause]:
+    """The key of a label where it stands alone."""
+    return (Cause.invalid(path, key, problem) for problem in qualified_name(key))
 
 
 def label_value(value: str) -> list[str]:
@@ -151,10 +175,11 @@ def annotated(found: Any, path: str) -> list[Cause]:
 
 def _owners(meta: Obj) -> Iterator[Cause]:
     owners = meta.get("ownerReferences") or ()
-    for at, owner in enumerate(owners):
+    for owner in owners:
         for key in ("apiVersion", "kind", "name", "uid"):
             if not owner.get(key):
-                yield Cause.invalid(f"metadata.ownerReferences[{at}].{key}", "", _EMPTY_OWNER[key])
+                yield Cause.invalid(f"metadata.ownerReferences.{key}", "", _EMPTY_OWNER[key])
+        yield from _owner(owner)
     controllers = [owner for owner in owners if owner.get("controller")]
     if len(controllers) > 1:
         first, second = (f"{one.get('kind')}/{one.get('name')}" for one in controllers[:2])
@@ -162,6 +187,17 @@ def _owners(meta: Obj) -> Iterator[Cause]:
             f'Only one reference can have Controller set to true. Found "true" in references for {first} and {second}'
         )
         yield Cause("FieldValueInvalid", f"Invalid value: {go_owners(owners)}: {detail}", "metadata.ownerReferences")
+
+
+def _owner(owner: Obj) -> Iterator[Cause]:
+    api_version, kind = owner.get("apiVersion") or "", owner.get("kind")
+    if api_version.count("/") > 1:
+        yield Cause.invalid("metadata.ownerReferences.apiVersion", api_version, "version must not be empty")
+    elif kind == "Event" and api_version in ("v1", "events.k8s.io/v1"):
+        group, _, version = api_version.rpartition("/")
+        detail = f"{group}/{version}, Kind={kind} is disallowed from being an owner"
+        shown = f"Invalid value: {_go_owner(owner)}: {detail}"
+        yield Cause("FieldValueInvalid", shown, "metadata.ownerReferences")
 
 
 _EMPTY_OWNER = {
@@ -184,12 +220,21 @@ def _go_owner(owner: Obj) -> str:
 
 
 def _finalizers(meta: Obj) -> Iterator[Cause]:
-    for name in meta.get("finalizers") or ():
+    found = meta.get("finalizers") or ()
+    for name in found:
         yield from (Cause.invalid("metadata.finalizers", name, problem) for problem in qualified_name(name))
+    if {"orphan", "foregroundDeletion"} <= set(found):
+        shown = f"[]string{{{', '.join(go_quote(name) for name in found)}}}"
+        detail = "finalizer orphan and foregroundDeletion cannot be both set"
+        yield Cause("FieldValueInvalid", f"Invalid value: {shown}: {detail}", "metadata.finalizers")
+
+
+def standard_finalizers(meta: Obj) -> Iterator[Cause]:
+    """Of a built-in kind: Kubernetes' own finalizers, or names with a domain."""
+    for at, name in enumerate(meta.get("finalizers") or ()):
         if "/" not in name and name not in ("orphan", "foregroundDeletion", "kubernetes"):
-            yield Cause.invalid(
-                "metadata.finalizers", name, "name is neither a standard finalizer name nor is it fully qualified"
-            )
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            yield Cause.invalid(f"metadata.finalizers[{at}]", name, detail)
 
 
 def _unchanged(meta: Obj, old: Obj) -> Iterator[Cause]:

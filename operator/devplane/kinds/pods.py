@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from devplane.errors import Cause
 from devplane.kinds import podspec
+from devplane.schemas.quantities import in_thousandths
 from devplane.schemas.types import Obj
 
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
+_SPEC = {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
+_CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
 UPDATE_WORDS = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -32,11 +36,11 @@ def default_template_of(owner: Obj) -> None:
 
 def default_spec(spec: Obj) -> None:
     """Defaults of a PodSpec, in a pod or in a template."""
-    spec.setdefault("restartPolicy", "Always")
+    for field, value in _SPEC.items():
+        if not spec.get(field):
+            spec[field] = value
     spec.setdefault("terminationGracePeriodSeconds", 30)
-    spec.setdefault("dnsPolicy", "ClusterFirst")
     spec.setdefault("securityContext", {})
-    spec.setdefault("schedulerName", "default-scheduler")
     if "serviceAccountName" in spec or "serviceAccount" in spec:
         name = spec.get("serviceAccountName") or spec["serviceAccount"]
         spec["serviceAccountName"] = spec["serviceAccount"] = name
@@ -53,26 +57,44 @@ def containers(spec: Obj) -> list[Obj]:
 
 
 def _default_container(container: Obj) -> None:
-    container.setdefault("terminationMessagePath", "/dev/termination-log")
-    container.setdefault("terminationMessagePolicy", "File")
-    container.setdefault("imagePullPolicy", pull_policy(container.get("image", "")))
+    for field, value in _CONTAINER.items():
+        if not container.get(field):
+            container[field] = value
+    if not container.get("imagePullPolicy"):
+        container["imagePullPolicy"] = pull_policy(container.get("image", ""))
     for port in container.get("ports") or ():
         port.setdefault("protocol", "TCP")
     for variable in container.get("env") or ():
-        if reference := (variable.get("valueFrom") or {}).get("fieldRef"):
-            reference.setdefault("apiVersion", "v1")
+        if "valueFrom" in variable:
+            _default_reference(variable["valueFrom"])
+    _default_checks(container)
+    _default_requests(container)
+
+
+def _default_checks(container: Obj) -> None:
     for name in PROBES:
         if name in container:
             _default_probe(container[name])
     for hook in (container.get("lifecycle") or {}).values():
         if isinstance(hook, dict) and "httpGet" in hook:
             _default_http(hook["httpGet"])
-    _default_requests(container)
+
+
+def _default_reference(source: Obj) -> None:
+    """The pod's own field or resource that a variable or a file holds."""
+    if "fieldRef" in source:
+        source["fieldRef"].setdefault("apiVersion", "v1")
+    elif "resourceFieldRef" in source:
+        source["resourceFieldRef"].setdefault("divisor", "0")
 
 
 def _default_requests(container: Obj) -> None:
-    """A limit without a request asks for as much."""
+    """A limit without a request asks for as much; nothing is counted finer than in thousandths."""
     resources = container.get("resources") or {}
+    for kind in ("limits", "requests"):
+        for name, value in (resources.get(kind) or {}).items():
+            if value[-1:] in ("n", "u"):
+                resources[kind][name] = in_thousandths(value)
     for name, limit in (resources.get("limits") or {}).items():
         resources.setdefault("requests", {}).setdefault(name, limit)
 
@@ -99,7 +121,8 @@ def _default_probe(probe: Obj) -> None:
 
 
 def _default_http(get: Obj) -> None:
-    get.setdefault("path", "/")
+    if not get.get("path"):
+        get["path"] = "/"
     get.setdefault("scheme", "HTTP")
 
 
@@ -113,8 +136,7 @@ def _default_volume(volume: Obj) -> None:
         volume["hostPath"].setdefault("type", "")
     for items in _downward_items(volume):
         for item in items:
-            if "fieldRef" in item:
-                item["fieldRef"].setdefault("apiVersion", "v1")
+            _default_reference(item)
     for source in (volume.get("projected") or {}).get("sources") or ():
         if "serviceAccountToken" in source:
             source["serviceAccountToken"].setdefault("expirationSeconds", 3600)
@@ -136,8 +158,10 @@ def prepare(new: Obj, old: Obj | None) -> None:
     """The first status of a pod, and what admission adds: its account, its priority, patience with a lost node."""
     if old is not None:
         return
-    new["status"] = {"phase": "Pending", "qosClass": qos_class(new["spec"])}
     spec = new["spec"]
+    new["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec["terminationGracePeriodSeconds"] < 0:
+        spec["terminationGracePeriodSeconds"] = 1
     name = spec.setdefault("serviceAccountName", "default")
     spec["serviceAccount"] = name
     spec.setdefault("priority", 0)
@@ -171,25 +195,58 @@ def _compute(amounts: Obj | None) -> Obj:
 
 
 def validate(new: Obj, old: Obj | None) -> list[Cause]:
-    if old is None:
-        return podspec.validate(new.get("spec") or {}, "spec")
-    return _updates(new["spec"], old["spec"])
+    found = podspec.validate(new.get("spec") or {}, "spec")
+    if old is not None:
+        return [*found, *_updates(new["spec"], old["spec"])] if new["spec"] != old["spec"] else []
+    if new["spec"].get("ephemeralContainers"):
+        found.append(Cause.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+    if new["spec"].get("schedulingGates") and new["spec"].get("nodeName"):
+        found.append(Cause.forbidden("spec.nodeName", "cannot be set until all schedulingGates have been cleared"))
+    return found
 
 
 def _updates(new: Obj, old: Obj) -> list[Cause]:
-    """Images, a shorter deadline, more tolerations and a binding: nothing else of a pod's spec may change."""
-    if new == old:
-        return []
+    """Images, a shorter deadline, more tolerations and fewer gates: nothing else of a pod's spec may change."""
+    for kind in ("containers", "initContainers"):
+        if len(new.get(kind) or ()) != len(old.get(kind) or ()):
+            return [Cause.forbidden(f"spec.{kind}", "pod updates may not add or remove containers")]
+    found = [*_deadline(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds"))]
+    found += _tolerations(new.get("tolerations") or [], old.get("tolerations") or [])
+    found += _gates(new.get("schedulingGates") or (), old.get("schedulingGates") or ())
     allowed = copy.deepcopy(new)
     _undo_images(allowed, old)
-    _undo(allowed, old, "activeDeadlineSeconds")
-    _undo_scheduling(allowed, old)
-    if (old.get("tolerations") or []) == (new.get("tolerations") or [])[: len(old.get("tolerations") or [])]:
-        _undo(allowed, old, "tolerations")
+    for field in ("activeDeadlineSeconds", "schedulingGates", "tolerations"):
+        _undo(allowed, old, field)
     if (old.get("terminationGracePeriodSeconds") or 0) < 0 and new.get("terminationGracePeriodSeconds") == 1:
         _undo(allowed, old, "terminationGracePeriodSeconds")
-    found = podspec.images(new, "spec")
     return found if allowed == old else [*found, Cause.forbidden("spec", f"{UPDATE_WORDS}\n{changes(allowed, old)}")]
+
+
+def _deadline(new: int | None, old: int | None) -> Iterator[Cause]:
+    path = "spec.activeDeadlineSeconds"
+    if old is not None and new is None:
+        yield Cause.invalid(path, None, "must not update from a positive integer to nil value")
+    elif old is not None and new is not None and new > old:
+        yield Cause.invalid(path, new, "must be less than or equal to previous value")
+
+
+def _tolerations(new: list[Obj], old: list[Obj]) -> Iterator[Cause]:
+    """What is tolerated may only grow, but for the seconds."""
+    kept = [_but_seconds(one) for one in new]
+    if any(_but_seconds(one) not in kept for one in old):
+        detail = "existing toleration can not be modified except its tolerationSeconds"
+        yield Cause.forbidden("spec.tolerations", detail)
+
+
+def _but_seconds(toleration: Obj) -> Obj:
+    return {key: value for key, value in toleration.items() if key != "tolerationSeconds"}
+
+
+def _gates(new: Sequence[Obj], old: Sequence[Obj]) -> Iterator[Cause]:
+    for at, gate in enumerate(new):
+        if gate not in old:
+            detail = f"only deletion is allowed, but found new scheduling gate '{gate.get('name', '')}'"
+            yield Cause.forbidden(f"spec.schedulingGates[{at}].name", detail)
 
 
 def _undo(spec: Obj, old: Obj, field: str) -> None:
@@ -202,14 +259,6 @@ def _undo_images(spec: Obj, old: Obj) -> None:
     for kind in ("containers", "initContainers", "ephemeralContainers"):
         for one, before in zip(spec.get(kind) or (), old.get(kind) or (), strict=False):
             one["image"] = before.get("image")
-
-
-def _undo_scheduling(spec: Obj, old: Obj) -> None:
-    """A binding sets the node; a scheduling gate may be lifted."""
-    if not old.get("nodeName"):
-        _undo(spec, old, "nodeName")
-    if set(map(str, spec.get("schedulingGates") or ())) <= set(map(str, old.get("schedulingGates") or ())):
-        _undo(spec, old, "schedulingGates")
 
 
 def changes(new: Any, old: Any, path: str = "spec") -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from devplane.errors import Cause, go_quote
@@ -38,6 +38,22 @@ def one_of(value: Any, choices: Sequence[str], path: str) -> Iterator[Cause]:
     """A value that is set must be one of `choices`, shown in the order given."""
     if value is not None and value not in choices:
         yield Cause.unsupported(path, value, choices)
+
+
+def named(value: str, rule: Callable[[str], list[str]], path: str) -> Iterator[Cause]:
+    """What `rule` finds wrong with a name."""
+    return (Cause.invalid(path, value, problem) for problem in rule(value))
+
+
+def port(number: int | None, path: str) -> Iterator[Cause]:
+    """The number of a port, where one is given."""
+    if number is not None and not 1 <= number <= 65535:
+        yield Cause.invalid(path, number, PORT_WORDS)
+
+
+def go_list(items: Iterable[str]) -> str:
+    """A []string as Go prints it."""
+    return f"[]string{{{', '.join(go_quote(one) for one in items)}}}"
 
 
 def immutable(new: Obj, old: Obj, fields: Iterable[str], path: str = "spec") -> Iterator[Cause]:

@@ -8,7 +8,7 @@ from base64 import b64decode
 from collections.abc import Iterator
 from typing import Any
 
-from devplane.schemas.quantities import QUANTITY, is_quantity
+from devplane.schemas.quantities import QUANTITY, canonical, is_quantity
 from devplane.schemas.types import Obj, TypeNode
 
 _TIME = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}([.,]\d+)?(Z|[+-]\d{2}:\d{2})")
@@ -186,14 +186,26 @@ def normalize(obj: Obj, types: TypeNode) -> None:
     for name in list(obj):
         child = types.child(name)
         if obj[name] is None:
-            del obj[name]
-        elif child is not None and child.shape in ("map", "list"):
+            _unset(obj, name, types)
+        elif child is None:
+            continue
+        elif child.shape in ("map", "list"):
             _normalize_child(obj, name, child, is_kept=name in unset)
+        elif child.is_quantity:
+            obj[name] = canonical(str(obj[name]))
     for name, zero in unset.items():
         if name not in obj and name != "metadata":
             obj[name] = _zero(types, name, zero)
     if "metadata" in unset and not types.declares("apiVersion"):
         obj.setdefault("metadata", {}).setdefault("creationTimestamp", None)
+
+
+def _unset(obj: Obj, name: str, types: TypeNode) -> None:
+    """A null: nothing in a struct, and in a map the zero of what it holds."""
+    element = types.child(name)
+    del obj[name]
+    if "properties" not in types.schema and element is not None and element.shape == "scalar":
+        obj[name] = "0" if element.is_quantity else _ZEROS.get(element.schema.get("type", ""), "")
 
 
 def drop_nulls(obj: Obj, types: TypeNode) -> None:

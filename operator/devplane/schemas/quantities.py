@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
+from functools import lru_cache
 from typing import Any
 
 QUANTITY = re.compile(r"([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)")
@@ -27,3 +28,48 @@ def amount(text: Any) -> Decimal:
     if exponent:
         return number.scaleb(int(exponent))
     return number * 2 ** _BINARY[unit] if unit in _BINARY else number.scaleb(_UNITS.get(unit, 0))
+
+
+_NANO = Decimal(1).scaleb(-9)
+
+
+@lru_cache(maxsize=4096)
+def canonical(text: str) -> str:
+    """A quantity as the server writes it: ``0.5`` is ``500m``, ``1024Mi`` is ``1Gi``, ``1000`` is ``1k``."""
+    if not is_quantity(text):
+        return text
+    value = amount(text)
+    if value != (fine := value.quantize(_NANO, ROUND_UP)):
+        value = fine
+    if not value:
+        return "0"
+    if text.endswith("i") and abs(value) >= 1024:
+        return _binary(value)
+    return _decimal(value, "e" if re.search("[eE][-+]?[0-9]", text) else "")
+
+
+def _binary(value: Decimal) -> str:
+    whole, unit = int(value.to_integral_value(ROUND_UP)), 0
+    while whole % 1024 == 0 and unit < 6:
+        whole, unit = whole // 1024, unit + 1
+    return f"{whole}{('', *_BINARY)[unit]}"
+
+
+def _decimal(value: Decimal, exponent: str) -> str:
+    """With the largest unit that leaves a whole number."""
+    unit = 18
+    while value.scaleb(-unit) % 1 and unit > -9:
+        unit -= 3
+    number = int(value.scaleb(-unit))
+    if exponent:
+        return f"{number}{exponent}{unit}" if unit else str(number)
+    return f"{number}{_LETTERS[unit]}"
+
+
+_LETTERS = {power: letter for letter, power in _UNITS.items()}
+
+
+def in_thousandths(text: str) -> str:
+    """A quantity rounded up to a thousandth."""
+    value = amount(text).quantize(Decimal("0.001"), ROUND_UP)
+    return _decimal(value, "")

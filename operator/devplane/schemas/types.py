@@ -20,7 +20,7 @@ class TypeNode:
 
     `shape` is ``scalar``, ``list``, ``map`` (an object, with declared fields or not) or ``any`` (not described:
     objects merge by key, lists are atomic, as the API server deduces it). `name` is the definition's, if it has one.
-    `is_text` says that any string will do and nothing else.
+    `is_text` says that any string will do and nothing else, `is_quantity` that it is an amount.
     """
 
     def __init__(self, schema: Obj, resolve: Resolve) -> None:
@@ -33,6 +33,7 @@ class TypeNode:
         self.keys = tuple(self.schema.get("x-kubernetes-list-map-keys", ())) if self.list_type == "map" else ()
         self.open = bool(self.schema.get("x-kubernetes-preserve-unknown-fields"))
         self.is_text = _is_text(self.schema)
+        self.is_quantity = self.schema.get("format") == "quantity"
         self.atomic = self.shape == "scalar" or _is_atomic(self.schema, self.shape, self.list_type)
 
     @property

@@ -1,0 +1,41 @@
+"""What of an answer of Kubernetes 1.36 a 1.33 says in other words, and where devplane differs from both and why."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from apiserver.api.replay import comparable
+
+_GO = r"(?:\[\]|map\[|v1\.|core\.|batch\.|intstr\.|policy\.|networking\.|rbac\.|autoscaling\.)[^\n]*?[})]"
+# Values that are no text were shown as Go's %#v until 1.33 and are JSON since; lengths are of bytes in words too.
+_WORDS = (
+    (re.compile(rf"Invalid value: (?:[\[{{].*?[\]}}]|{_GO}): (?=[a-zA-Z`])"), "Invalid value: <value>: "),
+    (re.compile(r"(must be no more than \d+) (?:bytes|characters)"), r"\1 <long>"),
+    (re.compile(r"a (?:valid label key|qualified name) must"), "a <key> must"),
+    (re.compile(r"(previously negative\)\n).*", re.DOTALL), r"\1<difference>"),
+    (re.compile(r"kube-api-access-\w{5}"), "kube-api-access-<x>"),
+    (re.compile(r'"([a-zA-Z_-]+[-_])[a-z0-9]{5}"'), r'"\1<generated>"'),
+)
+
+
+def released(value: Any) -> Any:
+    """`value` without what differs by release, or from run to run."""
+    return _released(comparable(value))
+
+
+def _released(value: Any) -> Any:
+    if isinstance(value, list):
+        return [_released(one) for one in value]
+    if isinstance(value, dict):
+        # Of a template, 1.33 writes that it was never created.
+        kept = {key: one for key, one in value.items() if not (key == "creationTimestamp" and one is None)}
+        if kept.get("generateName"):
+            kept["name"] = "<generated>"
+        if isinstance(causes := kept.get("causes"), list):  # what is looked at twice is listed twice, or not
+            kept["causes"] = [one for at, one in enumerate(causes) if one not in causes[:at]]
+        return {key: _released(one) for key, one in kept.items()}
+    if isinstance(value, str):
+        for pattern, word in _WORDS:
+            value = pattern.sub(word, value)
+    return value

@@ -7,10 +7,11 @@ from typing import Any
 
 from fakes.kube import FakeClock, FakeKube
 from tunebird.api.reports import Report
+from tunebird.finetune.manifests import config_name
 from tunebird.finetune.reconcile import FineTuneJobs
 from tunebird.finetune.settings import FineTuneJobSettings
 from tunebird.kube.conditions import timestamp
-from tunebird.kube.meta import FINE_TUNE_JOB, JOB, OWNER_UID, POD, Key, Kind, Manifest, Ref, owned_by
+from tunebird.kube.meta import CONFIG_MAP, FINE_TUNE_JOB, JOB, OWNER_UID, POD, Key, Kind, Manifest, Ref, owned_by
 from tunebird.kube.requeue import Requeue
 
 Body = dict[str, Any]
@@ -122,6 +123,10 @@ class World:
 
     def jobs(self) -> list[Body]:
         return self.kube.all(JOB)
+
+    def config(self, attempt: int = 1) -> Body | None:
+        """The ConfigMap that the pods of an attempt mount."""
+        return self.kube.find(CONFIG_MAP, config_name(f"{self.key.name}-{attempt}", self.key.uid))
 
     def pod(self, attempt: int = 1, rank: str = "x", **status: Any) -> Body:
         """A pod of an attempt, made from the Job's own template, in a state."""

@@ -62,8 +62,13 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Of the ConfigMap, the Job and the Service."""
+        """Of the Job and the Service."""
         return child_name(self.job.metadata.name, self.attempt)
+
+    @property
+    def config_name(self) -> str:
+        """Of the ConfigMap."""
+        return config_name(self.name, self.job.metadata.uid)
 
     @property
     def rendezvous_port(self) -> int:
@@ -92,11 +97,17 @@ def child_name(job: str, attempt: int) -> str:
     return f"{job}-{attempt}"
 
 
+def config_name(child: str, uid: str) -> str:
+    """Name of an attempt's ConfigMap, another one for each job that bore the same name: as long as a pod of the node
+    refers to an immutable ConfigMap, the kubelet reads it once, and gives what it read to a later one of that name."""
+    return f"{child}-{uid[:8]}"
+
+
 def config_map(run: Run) -> Body:
     """The trainer's configuration, unchangeable once the attempt has begun."""
     content = trainer_config(run.job, run.plan, run.attempt, run.references).model_dump_json(by_alias=True, indent=1)
     return {
-        **_head(run, CONFIG_MAP.api_version, CONFIG_MAP.kind),
+        **_head(run, CONFIG_MAP.api_version, CONFIG_MAP.kind, run.config_name),
         "immutable": True,
         "data": {"config.json": content},
     }
@@ -131,7 +142,7 @@ def rendezvous_service(run: Run) -> Body:
     }
 
 
-def _head(run: Run, api_version: str, kind: str) -> Body:
+def _head(run: Run, api_version: str, kind: str, name: str = "") -> Body:
     owner = {
         "apiVersion": FINE_TUNE_JOB.api_version,
         "kind": FINE_TUNE_JOB.kind,
@@ -141,7 +152,7 @@ def _head(run: Run, api_version: str, kind: str) -> Body:
         "apiVersion": api_version,
         "kind": kind,
         "metadata": {
-            "name": run.name,
+            "name": name or run.name,
             "namespace": run.job.metadata.namespace,
             "labels": run.labels,
             "ownerReferences": [owner_reference(owner)],
@@ -196,7 +207,7 @@ def _container(run: Run) -> Body:
 def _volumes(run: Run) -> dict[str, tuple[str, Body]]:
     """Mount path and source of each volume, by name."""
     volumes: dict[str, tuple[str, Body]] = {
-        "config": (CONFIG_DIR, {"configMap": {"name": run.name}}),
+        "config": (CONFIG_DIR, {"configMap": {"name": run.config_name}}),
         "scratch": (SCRATCH_DIR, {"emptyDir": {}}),
         "shm": (SHARED_MEMORY_DIR, {"emptyDir": {"medium": "Memory", "sizeLimit": str(run.plan.shared_memory)}}),
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from tunebird.finetune.decide import SLOW_SECONDS, decide
-from tunebird.finetune.manifests import Run, batch_job, config_map, rendezvous_service
+from tunebird.finetune.manifests import Run, batch_job, config_map, config_name, rendezvous_service
 from tunebird.finetune.observe import Reports, Sources, View, observe
 from tunebird.finetune.reasons import why_rejected
 from tunebird.finetune.settings import FineTuneJobSettings
@@ -63,7 +63,8 @@ class FineTuneJobs:
                     await self._start(view, attempt)
                 case Stop(name, uid):
                     await self.api.delete(Ref(JOB, namespace, name), uid=uid)
-                    await self.api.delete(Ref(CONFIG_MAP, namespace, name))
+                    config = config_name(name, view.manifest["metadata"]["uid"])
+                    await self.api.delete(Ref(CONFIG_MAP, namespace, config))
                     if view.seen.nodes > 1:
                         await self.api.delete(Ref(SERVICE, namespace, name))
 

@@ -94,17 +94,21 @@ def termination(message: str) -> Termination | None:
 
 
 def _exit(terminated: Mapping[str, Any], told: Termination | None) -> Exit:
-    text = told.message if told is not None else str(terminated.get("message", ""))
     return Exit(
         code=terminated["exitCode"],
         reason=terminated.get("reason", ""),
-        message=_shortened(text),
+        message=_shortened(told.message) if told is not None else _last_line(str(terminated.get("message", ""))),
         told=told.reason if told is not None else "",
     )
 
 
+def _last_line(log: str) -> str:
+    """Of a trainer that ended without a word of its own the kubelet gives the end of its log: what it did last."""
+    return _shortened(next((line for line in reversed(log.splitlines()) if line.strip()), ""))
+
+
 def _shortened(text: str, limit: int = 1000) -> str:
-    """The end of a long text in one line: the last lines of a log say most."""
+    """The end of a long text in one line."""
     line = " ".join(text.split())
     return line if len(line) <= limit else f"…{line[-limit:]}"
 

@@ -34,7 +34,7 @@ async def test_the_children_carry_the_config_and_our_labels_only() -> None:
     world = World(job)
     await world.settle()
     child = world.kube.find(JOB, "bot-1")
-    config = json.loads(world.kube.find(CONFIG_MAP, "bot-1")["data"]["config.json"])
+    config = json.loads(world.config()["data"]["config.json"])
     assert config["job"] == {"namespace": "default", "name": "bot", "uid": world.key.uid, "attempt": 1}
     assert config["checkpoint"]["uri"] == f"pvc://models/.checkpoints/{world.key.uid}"
     assert set(child["metadata"]["labels"]) == {
@@ -44,6 +44,22 @@ async def test_the_children_carry_the_config_and_our_labels_only() -> None:
         "tunebird.dev/attempt",
     }
     assert child["spec"]["backoffLimit"] == 0
+
+
+async def test_a_job_made_again_under_its_name_mounts_a_config_map_of_its_own() -> None:
+    """While a pod of the first one ends, the kubelet gives what it read of an immutable ConfigMap to a second one's."""
+    mounted = set()
+    for uid in ("0a1b2c3d-1111", "4e5f6a7b-2222"):
+        job = manifest()
+        job["metadata"]["uid"] = uid
+        world = World(job)
+        await world.settle()
+        (child,) = world.jobs()
+        volumes = child["spec"]["template"]["spec"]["volumes"]
+        (name,) = (volume["configMap"]["name"] for volume in volumes if "configMap" in volume)
+        assert world.kube.find(CONFIG_MAP, name)["immutable"] is True
+        mounted.add(name)
+    assert len(mounted) == 2
 
 
 async def test_a_run_that_brings_an_artifact_succeeds_ungated() -> None:
@@ -219,7 +235,7 @@ async def test_the_ttl_deletes_children_and_never_the_job() -> None:
     assert world.jobs() == []
     world.gone()
     await world.settle()
-    assert world.kube.find(CONFIG_MAP, "bot-1") is None
+    assert world.kube.all(CONFIG_MAP) == []
     assert world.status["phase"] == "Succeeded"
     assert finished(world.job)
 

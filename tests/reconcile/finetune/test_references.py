@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 from fakes.finetune import ARTIFACT, DIGEST, World, manifest
-from tunebird.kube.meta import CONFIG_MAP, FINE_TUNE_JOB, Ref
+from tunebird.kube.meta import FINE_TUNE_JOB, Ref
 
 SECOND: dict[str, Any] = {"model": {"jobRef": {"name": "before"}}, "method": {"objective": "dpo"}}
 
@@ -30,7 +30,7 @@ def _succeeds(world: World, name: str = "before", **artifact: Any) -> None:
 
 
 def _config(world: World) -> Any:
-    return json.loads(world.kube.find(CONFIG_MAP, "bot-1")["data"]["config.json"])
+    return json.loads(world.config()["data"]["config.json"])
 
 
 async def test_a_job_waits_for_the_job_that_it_builds_on_and_says_so() -> None:
@@ -87,7 +87,7 @@ async def test_what_it_trains_from_stays_even_if_the_other_job_goes() -> None:
     await world.settle()
     world.clock.advance(600)
     await world.settle()
-    second = json.loads(world.kube.find(CONFIG_MAP, "bot-2")["data"]["config.json"])
+    second = json.loads(world.config(2)["data"]["config.json"])
     assert second["model"]["uri"] == "pvc://results/before/1"
 
 

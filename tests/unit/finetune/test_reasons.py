@@ -201,6 +201,15 @@ def test_a_termination_message_that_is_a_log_is_no_termination_message() -> None
     assert told.message == "loss is nan"
 
 
+def test_of_a_trainer_that_ended_without_a_word_the_last_line_of_its_log_is_told() -> None:
+    log = "2026-11-22T01:29:33Z train: step 20/40\n2026-11-22T01:29:35Z train: step 21/40  loss 6.8893\n\n"
+    state = {"terminated": {"exitCode": 137, "reason": "Error", "message": log}}
+    containers = [{"name": "trainer", "state": state}]
+    exited = pod_seen({"metadata": {"name": "p"}, "status": {"containerStatuses": containers}}).exited
+    assert exited is not None
+    assert exited.message == "2026-11-22T01:29:35Z train: step 21/40 loss 6.8893"
+
+
 def test_where_nothing_is_to_be_done_the_sentence_says_so() -> None:
     assert Why("Preempted", "the node shuts down").sentence == (
         "the node shuts down; nothing to do: it goes on from its checkpoint"

@@ -15,6 +15,7 @@ Find = Callable[[str, str, str], Obj | None]
 ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 TOLERATED_SECONDS = 300
+CLAIM_IN_USE = "kubernetes.io/pvc-protection"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -27,7 +28,8 @@ def admit_pod(pod: Obj, find: Find) -> None:
     if account is None and name != "default":
         where = f"{pod['metadata']['namespace']}/{name}"
         why = f'error looking up service account {where}: serviceaccount "{name}" not found'
-        raise ApiError.forbidden("pods", pod["metadata"].get("name", ""), why)
+        metadata = pod["metadata"]
+        raise ApiError.forbidden("pods", metadata.get("name") or metadata.get("generateName", ""), why)
     if _mounts_token(spec, account):
         _mount_token(spec)
     spec.setdefault("priority", 0)
@@ -87,7 +89,9 @@ def _toleration(state: str) -> Obj:
 
 
 def admit_claim(claim: Obj, classes: Iterable[Obj]) -> None:
-    """A claim without a class gets the newest of the default ones."""
+    """A claim is kept while a pod uses it; without a class it gets the newest of the default ones."""
+    metadata = claim["metadata"]
+    metadata["finalizers"] = list(dict.fromkeys([*(metadata.get("finalizers") or ()), CLAIM_IN_USE]))
     if "storageClassName" in claim["spec"]:
         return
     marked = [one for one in classes if (one["metadata"].get("annotations") or {}).get(DEFAULT_CLASS) == "true"]

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from devplane.errors import ApiError
+from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import Obj
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ Key = tuple[str, str]
 Sync = Callable[[Key], float | None]
 """Brings one key to where it should be; answers in how many seconds to look again, or None."""
 
-FIRST_RETRY = 0.01
+FIRST_RETRY = 0.02
 LAST_RETRY = 10.0
 
 
@@ -78,12 +78,14 @@ class Controller:
         resources: tuple[str, ...],
         concerned: Callable[[str, str, Obj], Iterable[Key]],
         sync: Sync,
+        first_retry: float = FIRST_RETRY,
     ) -> None:
         self.name = name
         self._client = client
         self._resources = resources
         self._concerned = concerned
         self._sync = sync
+        self._first_retry = first_retry
         self._queue = Queue()
         self._failures: dict[Key, int] = {}
 
@@ -108,18 +110,18 @@ class Controller:
             again = self._sync(key)
         except ApiError as error:
             log.debug("%s: %s/%s: %s", self.name, *key, error)
-            again = self._retry(key)
+            again = self._retry(key, FIRST_RETRY if isinstance(error, AdmissionPendingError) else self._first_retry)
         except Exception:
             log.exception("%s: %s/%s", self.name, *key)
-            again = self._retry(key)
+            again = self._retry(key, self._first_retry)
         else:
             self._failures.pop(key, None)
         if again is not None:
             self._queue.add_after(key, again)
 
-    def _retry(self, key: Key) -> float:
+    def _retry(self, key: Key, first: float) -> float:
         failures = self._failures[key] = self._failures.get(key, 0) + 1
-        return min(FIRST_RETRY * 2.0**failures, LAST_RETRY)
+        return min(first * 2.0 ** (failures - 1), LAST_RETRY)
 
 
 def own_key(obj: Obj) -> Key:

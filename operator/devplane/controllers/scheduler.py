@@ -91,27 +91,25 @@ class Scheduler:
         if not why and (node := best(pod, nodes)) is not None:
             self._bind(pod, node.name)
         elif self._show(pod, "Unschedulable", why):
-            self._client.event(pod, "Warning", "FailedScheduling", why, COMPONENT)
+            self._client.note(pod, "Warning", "FailedScheduling", why, COMPONENT, "Scheduling")
 
     def _bind(self, pod: Obj, node: str) -> None:
-        bound = self._client.patch("pods", namespace_of(pod), name_of(pod), {"spec": {"nodeName": node}})
+        self._client.bind(namespace_of(pod), name_of(pod), node)
         self._rooms = None
-        self._write(bound, {"status": "True"})
         message = f"Successfully assigned {namespace_of(pod)}/{name_of(pod)} to {node}"
-        self._client.event(pod, "Normal", "Scheduled", message, COMPONENT)
+        self._client.note(pod, "Normal", "Scheduled", message, COMPONENT, "Binding")
 
     def _show(self, pod: Obj, reason: str, message: str) -> bool:
         """Whether this is news."""
         before = condition(pod, "PodScheduled") or {}
         if (before.get("reason"), before.get("message")) == (reason, message):
             return False
-        self._write(pod, {"status": "False", "reason": reason, "message": message})
+        self._write(pod, before.get("lastTransitionTime") or stamp(now()), reason, message)
         return True
 
-    def _write(self, pod: Obj, verdict: Obj) -> None:
-        before = condition(pod, "PodScheduled") or {}
-        since = before.get("lastTransitionTime") if before.get("status") == verdict["status"] else None
-        found = {"type": "PodScheduled", "lastProbeTime": None, "lastTransitionTime": since or stamp(now()), **verdict}
+    def _write(self, pod: Obj, since: str, reason: str, message: str) -> None:
+        times = {"lastProbeTime": None, "lastTransitionTime": since}
+        found = {"type": "PodScheduled", "status": "False", **times, "reason": reason, "message": message}
         others = [one for one in pod["status"].get("conditions") or () if one["type"] != "PodScheduled"]
         change = {"status": {"conditions": [*others, found]}}
         self._client.patch("pods", namespace_of(pod), name_of(pod), change, subresource="status")

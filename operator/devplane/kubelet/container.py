@@ -33,6 +33,8 @@ from devplane.kubelet.status import (
 from devplane.objects import Obj, now
 
 RUNTIME = "failed to create containerd task: failed to create shim task: OCI runtime create failed: runc create failed"
+START_ERROR = "StartError"
+ENDED_BY_SIGNAL = 137
 CANNOT_START = f"{RUNTIME}: unable to start container process: {{}}: unknown"
 
 
@@ -50,6 +52,9 @@ class Container:
         self._health = Health(self)
         self._stopping = False
         self._attempt = view.restarts
+        self._last = view.state if isinstance(view.state, Terminated) else view.last
+        self._failed = self._replaced = False
+        self._renewed = asyncio.Event()
         self._ending: asyncio.Future[None] | None = None
 
     @property
@@ -71,11 +76,21 @@ class Container:
     async def run(self) -> None:
         """Until it has ended for good."""
         while not self._stopping:
-            ended = await self._once()
-            self.show(state=ended, ready=False, started=False)
-            if self._stopping or not self._restarts(ended.exit_code):
+            before, ended = self._last, await self._once()
+            self._last = ended
+            again = not self._stopping and (self._replaced or self._restarts(ended.exit_code))
+            self._show_end(ended, again=again)
+            if not again:
                 return
-            await self._back_off(ended)
+            await self._back_off(ended, before)
+
+    def _show_end(self, ended: Terminated, *, again: bool) -> None:
+        """What a failed probe ends starts again in the same breath, and what did not start waits for the next try."""
+        if again and ended.reason == START_ERROR:
+            waiting = Waiting("RunContainerError", ended.message)
+            self.show(state=waiting, last=ended, ready=False, started=False)
+        elif not (again and self._failed):
+            self.show(state=ended, ready=False, started=False)
 
     async def stop(self, grace: float) -> None:
         """preStop, SIGTERM, and SIGKILL when `grace` seconds are over."""
@@ -88,6 +103,16 @@ class Container:
         """As `stop`, without the wait where the process can't hear a SIGTERM."""
         self._stopping = True
         await self._end_process(grace, ContainerProcess.leave)
+
+    def respecify(self, spec: Obj) -> None:
+        """Its image is all that can change: what runs starts again, whatever its restart policy says."""
+        if spec["image"] == self.spec["image"]:
+            return
+        self.view = replace(self.view, spec=spec)
+        self._renewed.set()
+        if self._process is not None:
+            self._failed = self._replaced = True
+            self._end(f"Container {self.view.name} definition changed, will be restarted", self._place.grace)
 
     def kill(self) -> bool:
         """SIGKILL from outside: what follows is its restart policy's affair. False when nothing runs."""
@@ -102,10 +127,6 @@ class Container:
         ended = self.view.last or Terminated(137, LOST, LOST_MESSAGE)
         self.show(state=ended, last=None if self.view.last is ended else self.view.last, ready=False, started=False)
 
-    def show_waiting(self, reason: str) -> None:
-        if isinstance(self.view.state, Waiting):
-            self.show(state=Waiting(reason))
-
     def show(self, **changes: Any) -> None:
         shown = replace(self.view, **changes)
         if shown != self.view:
@@ -115,9 +136,16 @@ class Container:
     def post(self, type_: str, reason: str, message: str) -> None:
         self._place.event(self.spec, type_, reason, message)
 
-    def end(self, grace_seconds: float | None) -> None:
-        """Stop this start, whose restart policy decides what follows; None: with the pod's own grace."""
-        grace = self._place.grace if grace_seconds is None else grace_seconds
+    def fail(self, kind: str, grace_seconds: float | None) -> None:
+        """Stop this start, whose probe of that `kind` has failed; None: with the pod's own grace."""
+        self._failed = True
+        name, again = self.view.name, self._restarts(ENDED_BY_SIGNAL)
+        said = f"Container {name} failed {kind} probe, will be restarted" if again else f"Stopping container {name}"
+        self._end(said, self._place.grace if grace_seconds is None else grace_seconds)
+
+    def _end(self, why: str, grace: float) -> None:
+        """Stop this start; the restart policy decides what follows."""
+        self.post("Normal", "Killing", why)
         self._ending = asyncio.ensure_future(self._end_process(grace))
 
     async def _once(self) -> Terminated:
@@ -129,32 +157,40 @@ class Container:
         backoff = Backoff()
         backoff.step(now())
         while True:
+            self._renewed.clear()
             try:
                 self._place.pull(self.spec)
                 return
             except ImageError as error:
                 await self._without_image(error, backoff.step(now()))
 
+    async def _pause(self, seconds: float) -> None:
+        """No news but that of another image shortens the wait: the image table is read once."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._renewed.wait()
+
     async def _without_image(self, error: ImageError, delay: float) -> None:
-        """No news shortens the wait: the image table is read once."""
         image = self.spec["image"]
         self.post("Warning", "Failed", f"Error: {error.reason}")
         self.show(state=Waiting(error.reason, str(error)))
         if error.reason == "ErrImageNeverPull":
-            await asyncio.sleep(delay)
+            await self._pause(delay)
             return
-        await asyncio.sleep(1)
+        await self._pause(1)
+        if self._renewed.is_set():
+            return
         waiting = f'Back-off pulling image "{image}": ErrImagePull: {error}'
         self.post("Normal", "BackOff", f'Back-off pulling image "{image}"')
         self.post("Warning", "Failed", "Error: ImagePullBackOff")
         self.show(state=Waiting("ImagePullBackOff", waiting))
-        await asyncio.sleep(delay)
+        await self._pause(delay)
 
     async def _configured(self) -> Command:
         while True:
             message = f'Container image "{self.spec["image"]}" already present on machine'
             self.post("Normal", "Pulled", message)
-            self._attempt = self.view.restarts + (1 if self._last_end() is not None else 0)
+            self._attempt = self.view.restarts + (1 if self._last is not None else 0)
             try:
                 return self._place.command(self.spec, self._attempt)
             except ConfigError as error:
@@ -162,14 +198,11 @@ class Container:
                 self.show(state=Waiting("CreateContainerConfigError", str(error)), seen_image=True)
                 await self._place.news(10)
 
-    def _last_end(self) -> Terminated | None:
-        return self.view.state if isinstance(self.view.state, Terminated) else self.view.last
-
     async def _run(self, command: Command) -> Terminated:
         identity = f"containerd://{uuid4().hex}{uuid4().hex}"
         self.post("Normal", "Created", f"Created container: {self.view.name}")
-        before = {"last": self._last_end(), "restarts": self._attempt, "seen_image": True, "container_id": identity}
-        self._command = command
+        before = {"last": self._last, "restarts": self._attempt, "seen_image": True, "container_id": identity}
+        self._command, self._failed, self._replaced = command, False, False
         try:
             self._process = await ContainerProcess.start(command)
         except StartError as error:
@@ -194,7 +227,7 @@ class Container:
         message = CANNOT_START.format(why)
         self.post("Warning", "Failed", f"Error: {message}")
         self.show(**before)
-        return Terminated(128, "StartError", message, EPOCH, now(), self.view.container_id)
+        return Terminated(128, START_ERROR, message, EPOCH, now(), self.view.container_id)
 
     async def _until_end(self, process: ContainerProcess, begin: Callable[[], Awaitable[None]]) -> Exit:
         beginning = asyncio.ensure_future(begin())
@@ -216,15 +249,20 @@ class Container:
         message = last_words(self.spec, self._place.directory, ended.code, command.log)
         return Terminated(ended.code, reason, message, started_at, now(), self.view.container_id)
 
-    async def _back_off(self, ended: Terminated) -> None:
+    async def _back_off(self, ended: Terminated, before: Terminated | None) -> None:
+        """A start that a probe ended is judged by the end before it, as its own was not known yet."""
+        judged = before if self._failed else ended
+        if judged is None:
+            return
         delay = self._backoff.step(now())
-        if delay:
+        left = delay - (now() - judged.finished_at).total_seconds() if self._failed else delay
+        if left > 0:
             pod = f"{self._place.name}_{self._place.namespace}({self._place.uid})"
             message = f"back-off {duration(round(delay))} restarting failed container={self.view.name} pod={pod}"
             event = f"Back-off restarting failed container {self.view.name} in pod {pod}"
             self.post("Warning", "BackOff", event)
-            self.show(state=Waiting("CrashLoopBackOff", message), last=ended)
-            await asyncio.sleep(delay)
+            self.show(state=Waiting("CrashLoopBackOff", message), last=ended, ready=False, started=False)
+            await asyncio.sleep(left)
 
     async def _end_process(
         self, grace: float, ask: Callable[[ContainerProcess], None] = ContainerProcess.terminate
@@ -262,5 +300,5 @@ class Container:
         outcome = await probes.hook(hook, self._target(process, command))
         if not outcome.ok:
             self.post("Warning", "FailedPostStartHook", "PostStartHook failed")
-            self.end(None)
+            self._end("FailedPostStartHook", self._place.grace)
         return outcome.ok

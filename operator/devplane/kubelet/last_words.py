@@ -17,7 +17,7 @@ def termination_log(directory: Path, container: str) -> Path:
 def last_words(spec: dict[str, Any], directory: Path, code: int, log: Path) -> str:
     """The message of a container of the pod at `directory` that ended with `code`."""
     file = termination_log(directory, spec["name"])
-    text = file.read_bytes()[:MESSAGE_LIMIT].decode(errors="replace") if file.is_file() else ""
+    text = file.read_bytes()[-MESSAGE_LIMIT:].decode(errors="replace") if file.is_file() else ""
     if not text and code and spec.get("terminationMessagePolicy") == "FallbackToLogsOnError":
         return _last_lines(log)
     return text

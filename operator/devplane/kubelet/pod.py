@@ -42,7 +42,7 @@ class Pod:
         self.record = Record(node.client, pod)
         self.node_name: str = pod["spec"].get("nodeName", "")
         self.ip = ip
-        self._sandbox = False
+        self._sandbox = self._is_ending = False
         self._failure: tuple[str, str] | None = None
         started = (pod.get("status") or {}).get("startTime")
         self._started_at = moment(started) if started else now()
@@ -67,6 +67,10 @@ class Pod:
         told, self._told = self._told, _told(pod)
         if told != self._told:
             self.refresh()
+        for container, spec in zip((*self._inits, *self._mains), _containers(pod), strict=True):
+            container.respecify(spec)
+        if pod["spec"].get("readinessGates") and self._sandbox:
+            self.changed()
         if is_deleting(pod):
             self._doomed.set()
 
@@ -158,8 +162,6 @@ class Pod:
             await self._moved.wait()
 
     async def _run_mains(self) -> None:
-        for container in self._mains:
-            container.show_waiting("ContainerCreating")
         started = []
         for container in self._mains:
             if not self._ended(container):
@@ -197,7 +199,9 @@ class Pod:
         self._conclude()
 
     async def _end(self) -> None:
-        """Stop what runs; show the end; let go of an object that waits for that."""
+        """Stop what runs; show the end, at once for all of it; let go of an object that waits for that."""
+        self.changed()
+        self._is_ending = True
         await self._stop_all(Container.stop)
         self._conclude()
 
@@ -208,14 +212,22 @@ class Pod:
             await self._stop(one, way(one, self._time_to_end()))
 
     def _conclude(self) -> None:
-        for container in (*self._inits, *self._mains):
-            container.settle()
-        self._sandbox = False
+        self._settle()
+        self._is_ending = self._sandbox = False
         self.finished = True
         self.changed()
         self._volumes.tear_down()
         self._launch.quit()
         self.record.confirm()
+
+    def _settle(self) -> None:
+        """What never had its turn keeps waiting."""
+        view = self._view()
+        begun = [at for at, one in enumerate(view.inits) if one.has_started]
+        for container in self._inits[: max(begun, default=-1) + 1]:
+            container.settle()
+        for container in self._mains if view.initialized else ():
+            container.settle()
 
     def _time_to_end(self) -> float:
         if self.gone.is_set():
@@ -290,9 +302,11 @@ class Pod:
         return 30.0 if seconds is None else float(seconds)
 
     def changed(self) -> None:
-        """Write the status that is true now."""
+        """Write the status that is true now; on the way out, when all has ended."""
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
+        if self._is_ending:
+            return
         self._pod = self.record.write(self._view()) or self._pod
 
     def event(self, container: Obj, type_: str, reason: str, message: str) -> None:
@@ -343,6 +357,10 @@ class Pod:
             return tokens.mint(self.namespace, account, [audience] if audience else [], seconds, bound)
         except InvalidTokenError as error:
             raise environment.ConfigError(f"failed to fetch token: {error}") from error
+
+
+def _containers(pod: Obj) -> list[Obj]:
+    return [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
 
 
 def _told(pod: Obj) -> tuple[Obj | None, Obj | None]:

@@ -62,6 +62,10 @@ class ContainerView:
     def is_sidecar(self) -> bool:
         return self.spec.get("restartPolicy") == "Always"
 
+    @property
+    def has_started(self) -> bool:
+        return not isinstance(self.state, Waiting) or self.last is not None
+
 
 @dataclass(frozen=True, slots=True)
 class PodView:
@@ -78,13 +82,20 @@ class PodView:
 
     @property
     def initialized(self) -> bool:
-        return all(_is_initialized(init) for init in self.inits)
+        """Once a container has started it stays so, whatever sidecars do."""
+        return not self.uninitialized
+
+    @property
+    def uninitialized(self) -> list[str]:
+        if any(one.has_started for one in self.mains):
+            return []
+        return [init.name for init in self.inits if not _is_initialized(init)]
 
 
 def _is_initialized(init: ContainerView) -> bool:
     if init.is_sidecar:
         return init.started or isinstance(init.state, Terminated)
-    return isinstance(init.state, Terminated) and init.state.exit_code == 0
+    return _succeeded(init)
 
 
 def pod_status(pod: Mapping[str, Any], view: PodView, now: datetime) -> Obj:
@@ -105,7 +116,7 @@ def pod_status(pod: Mapping[str, Any], view: PodView, now: datetime) -> Obj:
         status |= {"podIP": view.ip, "podIPs": [{"ip": view.ip}]}
     if view.inits:
         status["initContainerStatuses"] = [container_status(one) for one in view.inits]
-    if view.failure is not None:
+    if view.failure is not None and shown == "Failed":
         status |= {"reason": view.failure[0], "message": view.failure[1]}
     return status
 
@@ -127,7 +138,8 @@ def reached_phase(view: PodView, restart_policy: str) -> str:
         return "Pending"
     if any(isinstance(one.state, Waiting) and one.last is None for one in view.mains):
         return "Pending"
-    if any(isinstance(one.state, Running) for one in view.mains):
+    sidecars = (init for init in view.inits if init.is_sidecar)
+    if any(isinstance(one.state, Running) for one in (*view.mains, *sidecars)):
         return "Running"
     return _phase_of_ended(view.mains, restart_policy, view.finished)
 
@@ -178,8 +190,7 @@ def _condition(pod: Mapping[str, Any], now: datetime, type_: str, is_true: bool,
 def _initialized(view: PodView, reached: str) -> tuple[bool, str, str]:
     if reached == "Succeeded":
         return True, "PodCompleted", ""
-    waiting = [init.name for init in view.inits if not _is_initialized(init)]
-    if waiting:
+    if waiting := view.uninitialized:
         return False, "ContainersNotInitialized", f"containers with incomplete status: [{' '.join(waiting)}]"
     return True, "", ""
 
@@ -222,7 +233,7 @@ def container_status(view: ContainerView) -> Obj:
         "name": view.name,
         "state": _state(view.state),
         "lastState": _state(view.last) if view.last is not None else {},
-        "ready": is_ready(view) or _succeeded_init(view),
+        "ready": _succeeded(view) if view.is_init and not view.is_sidecar else is_ready(view),
         "restartCount": view.restarts,
         "image": image,
         "imageID": image_id(image) if view.seen_image else "",
@@ -235,9 +246,8 @@ def container_status(view: ContainerView) -> Obj:
     return status
 
 
-def _succeeded_init(view: ContainerView) -> bool:
-    """Init containers are ready once they have succeeded."""
-    return view.is_init and isinstance(view.state, Terminated) and view.state.exit_code == 0
+def _succeeded(view: ContainerView) -> bool:
+    return isinstance(view.state, Terminated) and view.state.exit_code == 0
 
 
 def _state(state: Waiting | Running | Terminated) -> Obj:

@@ -174,6 +174,15 @@ class Client:
         """Post a core/v1 Event; the same one again raises its count."""
         self._events.post(about, type, reason, message, component)
 
+    def note(self, about: Obj, type: str, reason: str, message: str, component: str, action: str) -> None:  # noqa: A002
+        """Post an Event of the newer form, with an action and without a count."""
+        self._events.note(about, type, reason, message, component, action)
+
+    def bind(self, ns: str, pod: str, node: str) -> None:
+        """Assign a pod to a node, which says so in its status at once."""
+        target = self._target("pods", ns, pod)
+        subresources.bind(self._api, target, {"target": {"name": node}}, self._write())
+
     def _resource(self, name: str) -> Resource:
         found = self._api.registry.named(name)
         if found is None:

@@ -84,6 +84,8 @@ def delete(api: Api, target: Target, options: DeleteOptions) -> Deleted:
     if options.dry_run:
         return Deleted(new, gone)
     if gone:
+        if target.resource.key == "pods" and new != old:
+            old = new = api.commit(target.resource, new)  # the end of its grace is a change of its own
         return Deleted(api.drop(target, _last_state(old, new)), gone=True)
     if new == old:
         return Deleted(old, gone=False)

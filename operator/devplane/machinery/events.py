@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -29,6 +30,17 @@ class EventRecorder:
     def __init__(self, client: Objects) -> None:
         self._client = client
         self._posted: dict[Story, str] = {}
+
+    def note(self, about: Obj, kind: str, reason: str, message: str, component: str, action: str) -> None:
+        """An event of the newer form, as the scheduler posts them: with an `action`, and without a count."""
+        namespace = about["metadata"].get("namespace") or "default"
+        event = self._event(about, namespace, (kind, reason, message, component))
+        for field in ("source", "firstTimestamp", "lastTimestamp", "count"):
+            del event[field]
+        when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        event |= {"action": action, "eventTime": when, "reportingInstance": f"{component}-devplane"}
+        with contextlib.suppress(ApiError):
+            self._client.create("events", namespace, event)
 
     def post(self, about: Obj, kind: str, reason: str, message: str, component: str) -> None:
         metadata = about["metadata"]
@@ -73,6 +85,7 @@ class EventRecorder:
             "type": kind,
             "source": {"component": component, **({"host": about["host"]} if "host" in about else {})},
             "reportingComponent": component,
+            "reportingInstance": about.get("host", ""),
             "firstTimestamp": now,
             "lastTimestamp": now,
             "count": 1,

@@ -15,6 +15,12 @@ from devplane.storage.store import copied
 Obj = dict[str, Any]
 
 BUDGETS = "poddisruptionbudgets.policy"
+EVICTED = {
+    "type": "DisruptionTarget",
+    "status": "True",
+    "reason": "EvictionByEvictionAPI",
+    "message": "Eviction API: evicting",
+}
 MANY_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 
 
@@ -60,8 +66,18 @@ def evict(api: Api, target: Target, body: Obj, write: Write) -> Obj:
     if not options.dry_run:
         for budget in held:
             _spend(api, budget)
+        _mark_disrupted(api, target)
     deletion.delete(api, target, options)
     return success(201)
+
+
+def _mark_disrupted(api: Api, target: Target) -> None:
+    """What a Job's podFailurePolicy may look at."""
+    new = copied(api.get(target))
+    conditions = new.setdefault("status", {}).setdefault("conditions", [])
+    conditions[:] = [one for one in conditions if one["type"] != EVICTED["type"]]
+    conditions.append({**EVICTED, "lastProbeTime": None, "lastTransitionTime": api.now()})
+    api.commit(target.resource, new)
 
 
 def _spend(api: Api, budget: Obj) -> None:

@@ -247,12 +247,14 @@ class Api:
     def commit_change(self, target: Target, new: Obj) -> Obj:
         """Store a change, or remove the object when the change lets go of the last thing that held it."""
         if is_released(target.resource, new):
-            return self.drop(target, new)
+            return self.drop(target, new, is_told=False)
         return self.commit(target.resource, new)
 
-    def drop(self, target: Target, last: Obj) -> Obj:
-        """Take an object out of the store; `last` is what the caller is answered."""
-        stored = to_storage(last, target.resource, self.storage(target.resource))
+    def drop(self, target: Target, last: Obj, *, is_told: bool = True) -> Obj:
+        """Take an object out of the store; `last` is what the caller is answered, and watchers where they are told.
+
+        Others hear of the state before: the update that lets go of a finalizer is never stored."""
+        stored = to_storage(last, target.resource, self.storage(target.resource)) if is_told else None
         gone = self.store.remove(target.resource.key, target.namespace, target.name, stored)
         for listener in self.removed:
             listener(target.resource, gone)

@@ -225,6 +225,11 @@ def _volume(obj: Obj, now: datetime) -> list[Any]:
             _status(obj).get("reason", ""), age(obj, now), spec.get("volumeMode", "Filesystem")]  # fmt: skip
 
 
+def _budget(obj: Obj, now: datetime) -> list[Any]:
+    least, most = (_spec(obj).get(key, "N/A") for key in ("minAvailable", "maxUnavailable"))
+    return [_name(obj), str(least), str(most), _status(obj).get("disruptionsAllowed", 0), age(obj, now)]
+
+
 def _account(obj: Obj, now: datetime) -> list[Any]:
     return [_name(obj), len(obj.get("secrets") or ()), age(obj, now)]
 
@@ -298,6 +303,8 @@ PRINTERS: Mapping[str, Printer] = {
                                        "VolumeAttributesClass", "Age", "+VolumeMode"), _claim),
     "persistentvolumes": Printer(("Name", "Capacity", "Access Modes", "Reclaim Policy", "Status", "Claim",
                                   "StorageClass", "VolumeAttributesClass", "Reason", "Age", "+VolumeMode"), _volume),
+    "poddisruptionbudgets.policy": Printer(("Name", "Min Available", "Max Unavailable", "Allowed Disruptions:integer",
+                                            "Age"), _budget),
     "serviceaccounts": Printer(("Name", "Secrets", "Age"), _account),
     "leases.coordination.k8s.io": Printer(("Name", "Holder", "Age"), _lease),
     "customresourcedefinitions.apiextensions.k8s.io": Printer(("Name", "Created At:date"), _definition),

@@ -12,18 +12,34 @@ Obj = dict[str, Any]
 
 POD_COLUMNS = ("Name", "Ready", "Status", "Restarts", "Age", "+IP", "+Node", "+Nominated Node", "+Readiness Gates")
 _NONE = "<none>"
+GATED = "SchedulingGated"
 
 
 def pod_cells(pod: Obj, now: datetime) -> list[Any]:
     spec, status = pod.get("spec") or {}, pod.get("status") or {}
     statuses = status.get("containerStatuses") or []
     sidecars = _sidecars(spec, status)
-    counted = [*statuses, *sidecars]
     total = len(spec.get("containers") or ()) + sum(map(_is_sidecar, spec.get("initContainers") or ()))
-    ready = sum(1 for one in counted if one.get("ready"))
-    return [pod["metadata"]["name"], f"{ready}/{total}", pod_reason(pod), _restarts(counted, now), age(pod, now),
+    ready = sum(1 for one in (*statuses, *sidecars) if one.get("ready"))
+    starting = status.get("initContainerStatuses") or [] if _is_initializing(pod) else [*statuses, *sidecars]
+    return [pod["metadata"]["name"], f"{ready}/{total}", pod_reason(pod), _restarts(starting, now), age(pod, now),
             status.get("podIP") or _NONE, spec.get("nodeName") or _NONE,
-            status.get("nominatedNodeName") or _NONE, _NONE]  # fmt: skip
+            status.get("nominatedNodeName") or _NONE, _gates(spec, status)]  # fmt: skip
+
+
+def _gates(spec: Obj, status: Obj) -> str:
+    """How many readiness gates are open."""
+    gates = [one["conditionType"] for one in spec.get("readinessGates") or ()]
+    held = _conditions(status)
+    return f"{sum(held.get(one) == 'True' for one in gates)}/{len(gates)}" if gates else _NONE
+
+
+def _conditions(status: Obj) -> dict[str, str]:
+    return {one["type"]: one["status"] for one in status.get("conditions") or ()}
+
+
+def _is_initializing(pod: Obj) -> bool:
+    return bool(_init_reason(pod)) and _conditions(pod.get("status") or {}).get("Initialized") != "True"
 
 
 def _is_sidecar(container: Obj) -> bool:
@@ -45,12 +61,21 @@ def _restarts(statuses: Iterable[Obj], now: datetime) -> str:
 def pod_reason(pod: Obj) -> str:
     """The STATUS column."""
     status = pod.get("status") or {}
-    reason = status.get("reason") or status.get("phase") or "Unknown"
-    initial = _init_reason(pod)
-    reason = initial or _container_reason(status, reason)
     if pod["metadata"].get("deletionTimestamp"):
-        return "Unknown" if status.get("reason") == "NodeLost" else "Terminating"
-    return str(reason)
+        if status.get("reason") == "NodeLost":
+            return "Unknown"
+        if status.get("phase") not in ("Succeeded", "Failed"):
+            return "Terminating"
+    initial = _init_reason(pod)
+    if _is_initializing(pod):
+        return initial
+    return str(_container_reason(status, initial or _own_reason(status)))
+
+
+def _own_reason(status: Obj) -> str:
+    if any(one.get("reason") == GATED for one in status.get("conditions") or ()):
+        return GATED
+    return status.get("reason") or status.get("phase") or "Unknown"
 
 
 def _init_reason(pod: Obj) -> str:
@@ -90,6 +115,5 @@ def _container_reason(status: Obj, reason: str) -> str:
         elif one.get("ready") and state.get("running"):
             is_running = True
     if reason == "Completed" and is_running:
-        conditions = {one["type"]: one["status"] for one in status.get("conditions") or ()}
-        return "Running" if conditions.get("Ready") == "True" else "NotReady"
+        return "Running" if _conditions(status).get("Ready") == "True" else "NotReady"
     return reason

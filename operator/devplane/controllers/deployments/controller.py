@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
-from devplane.controllers.deployments.plan import DESIRED, HASH, MOST, REVISION, Plan, Seen, plan, see, template_hash
+from devplane.controllers.claiming import adopters, claimed
+from devplane.controllers.deployments.plan import (
+    DESIRED,
+    HASH,
+    HISTORY,
+    MOST,
+    REVISION,
+    Plan,
+    Seen,
+    plan,
+    revision_of,
+    see,
+    template_hash,
+)
 from devplane.controllers.deployments.replicaset import REPLICA_SETS
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
-from devplane.objects import Obj, controller_reference, is_controlled_by, name_of, namespace_of, now, uid_of
+from devplane.objects import Obj, controller_reference, name_of, namespace_of, now
 
 if TYPE_CHECKING:
     from devplane.machinery.client import Client
@@ -25,15 +38,16 @@ class DeploymentController:
         return Controller(COMPONENT, self._client, (DEPLOYMENTS, REPLICA_SETS), self._concerned, self.sync)
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
-        return [own_key(obj)] if resource == DEPLOYMENTS else controller_key(obj, "Deployment")
+        if resource == DEPLOYMENTS:
+            return [own_key(obj)]
+        orphan_of = [] if type_ == "DELETED" else adopters(self._client, DEPLOYMENTS, obj)
+        return [*controller_key(obj, "Deployment"), *orphan_of]
 
     def sync(self, key: Key) -> float | None:
         deployment = self._client.get(DEPLOYMENTS, *key)
         if deployment is None:
             return None
-        found = self._client.controlled(REPLICA_SETS, key[0], "Deployment", key[1])
-        owned = [one for one in found if is_controlled_by(one, uid_of(deployment))]
-        seen = see(deployment, owned)
+        seen = see(deployment, claimed(self._client, REPLICA_SETS, deployment))
         decided = plan(seen, now())
         self._carry_out(seen, deployment, decided)
         self._write(deployment, decided)
@@ -66,9 +80,7 @@ class DeploymentController:
             "selector": {**selector, "matchLabels": {**(selector.get("matchLabels") or {}), **label}},
             "template": {**template, "metadata": {**metadata, "labels": labels}},
         }
-        inherited = deployment["metadata"].get("annotations") or {}
-        kept = {key: value for key, value in inherited.items() if key not in _NOT_INHERITED}
-        annotations = {**kept, **self._annotations(seen), REVISION: str(decided.revision)}
+        annotations = {**_inherited(deployment), **self._annotations(seen), REVISION: str(decided.revision)}
         name = f"{name_of(deployment)}-{hashed}"
         owner = controller_reference(deployment, "apps/v1", "Deployment")
         about = {"name": name, "labels": labels, "annotations": annotations, "ownerReferences": [owner]}
@@ -77,10 +89,10 @@ class DeploymentController:
             self._event(deployment, f"Scaled up replica set {name} from 0 to {decided.make}")
 
     def _annotate(self, seen: Seen, replica_set: Obj, decided: Plan) -> None:
-        """Revision of the new one; the wanted numbers on those that live or are about to."""
+        """What the new one inherits, and its revision; the wanted numbers on those that live or are about to."""
         wanted: dict[str, str] = {}
         if replica_set is seen.new:
-            wanted[REVISION] = str(decided.revision)
+            wanted |= {**_inherited(seen.deployment), **_revision(replica_set, decided.revision)}
         if replica_set["spec"].get("replicas", 1) or decided.sizes.get(name_of(replica_set)):
             wanted |= self._annotations(seen)
         if not wanted.items() <= (replica_set["metadata"].get("annotations") or {}).items():
@@ -107,4 +119,19 @@ class DeploymentController:
         self._client.event(deployment, "Normal", "ScalingReplicaSet", message, COMPONENT)
 
 
-_NOT_INHERITED = {"kubectl.kubernetes.io/last-applied-configuration", REVISION, DESIRED, MOST}
+def _inherited(deployment: Mapping[str, Any]) -> dict[str, str]:
+    """Annotations of a Deployment that its newest ReplicaSet has too."""
+    given = deployment["metadata"].get("annotations") or {}
+    return {key: value for key, value in given.items() if key not in _NOT_INHERITED}
+
+
+def _revision(replica_set: Obj, revision: int) -> dict[str, str]:
+    """The number of a ReplicaSet that a rollback has brought back, and those that it had before."""
+    held = replica_set["metadata"].get("annotations") or {}
+    if REVISION not in held or revision_of(replica_set) >= revision:
+        return {REVISION: str(revision)}
+    earlier = [one for one in (held.get(HISTORY), held[REVISION]) if one]
+    return {REVISION: str(revision), HISTORY: ",".join(earlier)}
+
+
+_NOT_INHERITED = {"kubectl.kubernetes.io/last-applied-configuration", REVISION, HISTORY, DESIRED, MOST}

@@ -13,6 +13,7 @@ from devplane.objects import Obj, condition, is_deleting, moment, name_of, stamp
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
+HISTORY = "deployment.kubernetes.io/revision-history"
 DESIRED = "deployment.kubernetes.io/desired-replicas"
 MOST = "deployment.kubernetes.io/max-replicas"
 ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
@@ -127,7 +128,7 @@ def plan(seen: Seen, when: datetime) -> Plan:
     else:
         sizes = _recreated(seen) if _recreates(seen) else _rolled(seen)
     dropped = _dropped(seen) if not paused else ()
-    status = _status(seen, when)
+    status = _status(seen, when, make or 0)
     return Plan(revision, status, make, sizes, dropped, _until_deadline(seen, status, when))
 
 
@@ -234,7 +235,8 @@ def _dropped(seen: Seen) -> tuple[str, ...]:
     return tuple(name_of(one) for one in sorted(empty, key=revision_of)[: max(surplus, 0)])
 
 
-def _status(seen: Seen, when: datetime) -> Obj:
+def _status(seen: Seen, when: datetime, made: int = 0) -> Obj:
+    """`made` is the size of a ReplicaSet that is about to be there."""
     everything, new = seen.everything, seen.new
     replicas = sum(_counted(one, "replicas") for one in everything)
     available = sum(_counted(one, "availableReplicas") for one in everything)
@@ -243,14 +245,22 @@ def _status(seen: Seen, when: datetime) -> Obj:
         "updatedReplicas": _counted(new, "replicas") if new is not None else 0,
         "readyReplicas": sum(_counted(one, "readyReplicas") for one in everything),
         "availableReplicas": available,
-        "unavailableReplicas": max(max(replicas, seen.limits.replicas) - available, 0),
+        "unavailableReplicas": max(sum(_size(one) for one in everything) + made - available, 0),
     }
     status: Obj = {"observedGeneration": seen.deployment["metadata"]["generation"]}
     status |= {key: value for key, value in counts.items() if value}
     if collisions := (seen.deployment.get("status") or {}).get("collisionCount"):
         status["collisionCount"] = collisions
-    status["conditions"] = [_available(seen, available, when), *_progressing(seen, status, when)]
+    status["conditions"] = _in_order(seen, [_available(seen, available, when), *_progressing(seen, status, when)])
     return status
+
+
+def _in_order(seen: Seen, found: list[Obj]) -> list[Obj]:
+    """What changes goes to the end, in the order in which it is found; a new ReplicaSet is found first."""
+    before = (seen.deployment.get("status") or {}).get("conditions") or ()
+    kept = [one for one in before if one in found]
+    fresh = [one for one in found if one not in kept]
+    return kept + sorted(fresh, key=lambda one: one["reason"] != "NewReplicaSetCreated")
 
 
 def _condition(seen: Seen, type_: str, value: str, reason: str, message: str, when: datetime) -> Obj:
@@ -282,12 +292,13 @@ def _progressing(seen: Seen, status: Obj, when: datetime) -> list[Obj]:
     if seen.new is not None and _is_complete(seen, status):
         said = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
         return [_condition(seen, "Progressing", *said, when)]
-    if before is not None and _is_over(before, status, name):
+    if before is not None and _is_over(seen, before, status, name):
         return [before]
-    if before is None or name not in (before.get("message") or ""):
+    if seen.new is None and (before is None or name not in (before.get("message") or "")):
+        said = ("True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
+        return [_condition(seen, "Progressing", *said, when)]
+    if before is None:
         said = ("True", "FoundNewReplicaSet", f'Found new replica set "{name}"')
-        if seen.new is None:
-            said = ("True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
         return [_condition(seen, "Progressing", *said, when)]
     if _has_progressed(seen, status):
         said = ("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
@@ -299,9 +310,9 @@ def _progressing(seen: Seen, status: Obj, when: datetime) -> list[Obj]:
     return [before]
 
 
-def _is_over(before: Mapping[str, Any], status: Mapping[str, Any], name: str) -> bool:
+def _is_over(seen: Seen, before: Mapping[str, Any], status: Mapping[str, Any], name: str) -> bool:
     """A rollout that has ended is not begun again by pods that come and go."""
-    same = name in (before.get("message") or "")
+    same = seen.new is not None or name in (before.get("message") or "")
     all_new = status.get("replicas", 0) == status.get("updatedReplicas", 0)
     return same and before.get("reason") == "NewReplicaSetAvailable" and all_new
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from devplane.controllers.claiming import adopters, claimed
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
 from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (
@@ -14,7 +15,6 @@ from devplane.objects import (
     controller_reference,
     created,
     is_active,
-    is_controlled_by,
     is_deleting,
     is_ready,
     name_of,
@@ -86,28 +86,27 @@ class ReplicaSetController:
         return Controller(COMPONENT, self._client, (REPLICA_SETS, "pods"), self._concerned, self.sync)
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
-        return [own_key(obj)] if resource == REPLICA_SETS else controller_key(obj, "ReplicaSet")
+        if resource == REPLICA_SETS:
+            return [own_key(obj)]
+        orphan_of = [] if type_ == "DELETED" else adopters(self._client, REPLICA_SETS, obj)
+        return [*controller_key(obj, "ReplicaSet"), *orphan_of]
 
     def sync(self, key: Key) -> float | None:
         replica_set = self._client.get(REPLICA_SETS, *key)
         if replica_set is None:
             return None
-        decided = plan(replica_set, self._pods(replica_set), now())
+        decided = plan(replica_set, claimed(self._client, "pods", replica_set), now())
         for _ in range(decided.missing):
             self._create(replica_set)
         for pod in decided.surplus:
             self._client.delete("pods", namespace_of(pod), name_of(pod), uid=uid_of(pod))
             self._event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
         if decided.missing or decided.surplus:
-            decided = plan(replica_set, self._pods(replica_set), now())
+            decided = plan(replica_set, claimed(self._client, "pods", replica_set), now())
         if decided.status != replica_set.get("status"):
             change = {**_cleared(replica_set), **decided.status}
             self._client.patch(REPLICA_SETS, *key, {"status": change}, subresource="status")
         return decided.again
-
-    def _pods(self, replica_set: Obj) -> list[Obj]:
-        found = self._client.controlled("pods", namespace_of(replica_set), "ReplicaSet", name_of(replica_set))
-        return [pod for pod in found if is_controlled_by(pod, uid_of(replica_set))]
 
     def _create(self, replica_set: Obj) -> None:
         owner = controller_reference(replica_set, "apps/v1", "ReplicaSet")

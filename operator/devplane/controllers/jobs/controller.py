@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from devplane.controllers.jobs.indexes import ANNOTATION
-from devplane.controllers.jobs.plan import Plan, plan
+from devplane.controllers.jobs.plan import Plan, plan, short_of
 from devplane.controllers.jobs.pods import NewPod
 from devplane.controllers.jobs.seen import FINALIZER, INDEX_FAILURES
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 COMPONENT = "job-controller"
 JOBS = "jobs.batch"
+MANAGER = "kubernetes.io/job-controller"
+FIRST_RETRY = 1.0
 
 
 class JobController:
@@ -36,7 +38,7 @@ class JobController:
         self._client = client
 
     def controller(self) -> Controller:
-        return Controller(COMPONENT, self._client, (JOBS, "pods"), self._concerned, self.sync)
+        return Controller(COMPONENT, self._client, (JOBS, "pods"), self._concerned, self.sync, FIRST_RETRY)
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
         if resource == JOBS:
@@ -47,6 +49,8 @@ class JobController:
         job = self._client.get(JOBS, *key)
         own = self._own(key, job)
         if job is None:
+            return None
+        if job["spec"].get("managedBy", MANAGER) != MANAGER:
             return None
         decided = plan(job, own, now())
         self._carry_out(job, decided)
@@ -68,8 +72,8 @@ class JobController:
             self._delete(job, pod)
         for pod in decided.ended:
             self._delete(job, pod)
-        for new in decided.created:
-            self._create(job, new)
+        failure, made = self._make(job, decided.created)
+        decided = short_of(decided, len(decided.created) - made)
         self._write(job, decided.interim)
         for pod in decided.released:
             self._release(pod)
@@ -78,6 +82,19 @@ class JobController:
             self._client.event(job, event.type, event.reason, event.message, COMPONENT)
         if decided.expired:
             self._client.delete(JOBS, namespace_of(job), name_of(job), uid=uid_of(job), propagation="Foreground")
+        if failure is not None:
+            raise failure
+
+    def _make(self, job: Obj, wanted: tuple[NewPod, ...]) -> tuple[ApiError | None, int]:
+        """What went wrong, if anything, and how many pods there are of those that are wanted."""
+        for made, new in enumerate(wanted):
+            try:
+                self._create(job, new)
+            except AdmissionPendingError:
+                raise
+            except ApiError as error:
+                return error, made
+        return None, len(wanted)
 
     def _write(self, job: Obj, status: Obj) -> None:
         if status != (job.get("status") or {}):

@@ -7,7 +7,7 @@ finalizers go, and a final status counts it and, when nothing is left to end, fi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -213,7 +213,7 @@ def _interim(
         "active": len(living) + len(change.created),
         "ready": sum(1 for pod in living if is_ready(pod)),
         "terminating": len(seen.terminating) + len(gone),
-        "startTime": stamp(seen.now) if suspension and suspension["status"] == "False" else seen.start_time,
+        "startTime": _start_time(seen, suspension),
         "conditions": _conditions(seen, verdict, suspension),
         "uncountedTerminatedPods": _uncounted(seen, verdict),
         **_index_fields(seen),
@@ -221,8 +221,15 @@ def _interim(
     return _filled({**seen.status, **counts})
 
 
+def _start_time(seen: Seen, suspension: Obj | None) -> str | None:
+    """A Job that is suspended has none, and one that goes on starts again."""
+    if suspension is None:
+        return seen.start_time
+    return stamp(seen.now) if suspension["status"] == "False" else None
+
+
 def _filled(status: Obj) -> Obj:
-    kept = {"ready", "terminating", "uncountedTerminatedPods"}
+    kept = {"ready", "terminating", "uncountedTerminatedPods", "failedIndexes"}
     return {key: value for key, value in status.items() if key in kept or value not in (None, 0, "", [])}
 
 
@@ -242,6 +249,17 @@ def _conditions(seen: Seen, verdict: Verdict | None, suspension: Obj | None) -> 
     if verdict is not None and not _has({"conditions": found}, verdict.interim_type):
         found.append(_condition(seen, verdict.interim_type, "True", verdict.reason, verdict.message))
     return found
+
+
+def short_of(decided: Plan, missing: int) -> Plan:
+    """The plan where so many of its pods could not be made."""
+    if not missing:
+        return decided
+
+    def without(status: Obj) -> Obj:
+        return _filled({**status, "active": status.get("active", 0) - missing})
+
+    return replace(decided, interim=without(decided.interim), final=without(decided.final))
 
 
 def _fails_rest(verdict: Verdict | None) -> bool:

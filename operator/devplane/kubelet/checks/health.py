@@ -20,8 +20,8 @@ class Probed(Protocol):
 
     def post(self, type_: str, reason: str, message: str) -> None: ...
 
-    def end(self, grace_seconds: float | None) -> None:
-        """Stop this start of it, whose restart policy decides what follows; None: with the pod's own grace."""
+    def fail(self, kind: str, grace_seconds: float | None) -> None:
+        """Stop this start, whose probe of that `kind` has failed; None: with the pod's own grace."""
 
 
 class Health:
@@ -50,7 +50,12 @@ class Health:
             self._watch(liveness, target, self._failing("Liveness", liveness), initial=True)
 
     def _watch(
-        self, spec: Mapping[str, Any], target: probes.Target, report: Callable[[probes.Report], None], *, initial: bool
+        self,
+        spec: Mapping[str, Any],
+        target: probes.Target,
+        report: Callable[[probes.Report], None],
+        *,
+        initial: bool | None,
     ) -> asyncio.Task[None]:
         watching = asyncio.create_task(probes.watch(spec, target, report, initial))
         self._tasks.append(watching)
@@ -63,7 +68,7 @@ class Health:
         def report(heard: probes.Report) -> None:
             passed.set() if heard.outcome.ok else failing(heard)
 
-        watching = self._watch(spec, target, report, initial=False)
+        watching = self._watch(spec, target, report, initial=None)
         await passed.wait()
         watching.cancel()
         self._container.show(started=True, ready="readinessProbe" not in self._container.spec)
@@ -81,11 +86,9 @@ class Health:
                 return
             self._unhealthy(kind, heard.outcome.message)
             if heard.decided:
-                name = self._container.spec["name"]
-                what = f"Container {name} failed {kind.lower()} probe, will be restarted"
-                self._container.post("Normal", "Killing", what)
                 grace = spec.get("terminationGracePeriodSeconds")
-                self._container.end(None if grace is None else float(grace))
+                self._container.fail(kind.lower(), None if grace is None else float(grace))
+                self.stop()
 
         return report
 

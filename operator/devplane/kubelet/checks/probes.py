@@ -53,19 +53,22 @@ class Report:
     decided: bool
 
 
-async def watch(spec: Mapping[str, Any], target: Target, report: Callable[[Report], None], initial: bool) -> None:
-    """Probe until cancelled. `initial` is the health that is assumed; failures and decisions are reported."""
+async def watch(
+    spec: Mapping[str, Any], target: Target, report: Callable[[Report], None], initial: bool | None
+) -> None:
+    """Probe until cancelled. `initial` is the health that is assumed, if any; failures and decisions are reported."""
     await asyncio.sleep(float(spec.get("initialDelaySeconds") or 0))
-    streak, healthy = 0, initial
+    clock, period = asyncio.get_running_loop().time, float(spec.get("periodSeconds") or 10)
+    begun, streak, healthy, before = clock(), 0, initial, initial
     while True:
         outcome = await probe(spec, target)
-        streak = streak + 1 if outcome.ok != healthy else 0
+        streak, before = (streak + 1 if outcome.ok == before else 1), outcome.ok
         decided = outcome.ok != healthy and streak >= threshold(spec, outcome.ok)
         if decided:
-            healthy, streak = outcome.ok, 0
+            healthy = outcome.ok
         if decided or not outcome.ok:
             report(Report(outcome, decided))
-        await asyncio.sleep(float(spec.get("periodSeconds") or 10))
+        await asyncio.sleep(period - (clock() - begun) % period)
 
 
 def threshold(spec: Mapping[str, Any], ok: bool) -> int:

@@ -138,24 +138,34 @@ class Volumes:
         name = volume["name"]
         try:
             if source := volume.get("projected"):
-                for part in source.get("sources") or ():
-                    yield from self._part(part, source.get("defaultMode") or DEFAULT_MODE)
+                yield from self._parts(source.get("sources") or (), source.get("defaultMode") or DEFAULT_MODE)
             else:
                 kind, source = next((kind, volume[kind]) for kind in volume if kind != "name")
                 yield from self._part({kind: _unified(source)}, source.get("defaultMode") or DEFAULT_MODE)
         except ConfigError as error:
             raise VolumeError(name, str(error)) from error
 
+    def _parts(self, parts: Sequence[Obj], mode: int) -> Iterator[tuple[str, File]]:
+        """All of them, or everything that is wrong with any."""
+        wrong: list[str] = []
+        for part in parts:
+            try:
+                yield from self._part(part, mode)
+            except ConfigError as error:
+                wrong.append(str(error))
+        if wrong:
+            raise ConfigError(wrong[0] if len(wrong) == 1 else f"[{', '.join(wrong)}]")
+
     def _part(self, part: Mapping[str, Any], mode: int) -> Iterator[tuple[str, File]]:
         if source := part.get("configMap"):
             found = self._found(source, "configmap", self._sources.config_map(source["name"]))
             data = {key: value.encode() for key, value in (found.get("data") or {}).items()}
             data |= {key: decoded(value) for key, value in (found.get("binaryData") or {}).items()}
-            yield from _selected(source, data, mode, "config")
+            yield from _selected(source, data, mode, "configmap references non-existent config key")
         elif source := part.get("secret"):
             found = self._found(source, "secret", self._sources.secret(source["name"]))
             data = {key: decoded(value) for key, value in (found.get("data") or {}).items()}
-            yield from _selected(source, data, mode, "secret")
+            yield from _selected(source, data, mode, "references non-existent secret key")
         elif source := part.get("serviceAccountToken"):
             yield source["path"], File(self._token(source).encode(), mode)
         elif source := part.get("downwardAPI"):
@@ -216,7 +226,9 @@ def _unified(source: Mapping[str, Any]) -> Obj:
     return {**source, "name": source.get("name") or source.get("secretName")}
 
 
-def _selected(source: Mapping[str, Any], data: Mapping[str, bytes], mode: int, kind: str) -> Iterator[tuple[str, File]]:
+def _selected(
+    source: Mapping[str, Any], data: Mapping[str, bytes], mode: int, lacks: str
+) -> Iterator[tuple[str, File]]:
     items = source.get("items")
     if not items:
         yield from ((key, File(value, mode)) for key, value in data.items())
@@ -225,7 +237,7 @@ def _selected(source: Mapping[str, Any], data: Mapping[str, bytes], mode: int, k
         if item["key"] in data:
             yield item["path"], File(data[item["key"]], item.get("mode") or mode)
         elif not source.get("optional"):
-            raise ConfigError(f"references non-existent {kind} key: {item['key']}")
+            raise ConfigError(f"{lacks}: {item['key']}")
 
 
 def _write(path: Path, file: File) -> None:

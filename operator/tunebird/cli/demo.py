@@ -49,18 +49,22 @@ def demo(home: str | None, rate: float, keep: bool, small: bool) -> None:
 
 @contextmanager
 def cluster(folder: Path, root: Path, console: Console, *, keep: bool) -> Iterator[play.Stage]:
-    """A fresh local cluster in `folder`, stopped at the end also when the user interrupts."""
+    """A fresh local cluster in `folder`, stopped at the end; an interrupt stops it in spite of `keep`."""
     local.down(folder)
     shutil.rmtree(folder / "devplane", ignore_errors=True)
     environment = {"HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
     previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    finished = False
+    stays = False
     try:
         running = local.up(local.Options(folder, environment=environment), console.print)
-        yield play.Stage(running, root / "examples", console.print)
-        finished = True
+        try:
+            yield play.Stage(running, root / "examples", console.print)
+        except Exception:
+            stays = keep  # to see what went wrong
+            raise
+        stays = keep
     finally:
-        if not (keep and finished):
+        if not stays:
             console.print(f"stopped {', '.join(local.down(folder)) or 'nothing'}")
         signal.signal(signal.SIGTERM, previous)
 

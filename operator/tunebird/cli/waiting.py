@@ -35,7 +35,7 @@ def wait(context: click.Context, name: str, timeout: float) -> None:
     deadline = time.monotonic() + timeout
     while (outcome := judge(kind, seen)) is None:
         if time.monotonic() > deadline:
-            outcome = Outcome(TIMED_OUT, f"{name} is still {_phase(seen)} after {timeout:.0f} s: {sentence(seen)}")
+            outcome = Outcome(TIMED_OUT, f"{name} is still {phase(seen)} after {timeout:.0f} s: {sentence(seen)}")
             break
         time.sleep(1)
         kind, seen = resolve(kubectl, f"{kind}/{seen['metadata']['name']}")
@@ -48,18 +48,18 @@ def judge(kind: str, seen: Object) -> Outcome | None:
     status = seen.get("status", {})
     if status.get("observedGeneration") != seen["metadata"].get("generation"):
         return None
-    name, phase = seen["metadata"]["name"], _phase(seen)
-    text = f"{name}: {phase}. {sentence(seen)}".strip()
+    name, now = seen["metadata"]["name"], phase(seen)
+    text = f"{name}: {now}. {sentence(seen)}".strip()
     if kind == "finetunejob":
         codes = {"Succeeded": SUCCEEDED, "Failed": FAILED, "Suspended": NEEDS_SOMEBODY}
     else:
         codes = {"Healthy": SUCCEEDED, "RolledBack": FAILED, "Degraded": FAILED, "Paused": NEEDS_SOMEBODY}
     stalled = FAILED if _condition(seen, "Stalled").get("status") == "True" else None
-    code = codes.get(phase, stalled)
+    code = codes.get(now, stalled)
     return None if code is None else Outcome(code, text)
 
 
-def _phase(seen: Object) -> str:
+def phase(seen: Object) -> str:
     return str(seen.get("status", {}).get("phase", "Pending"))
 
 

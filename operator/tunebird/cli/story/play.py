@@ -19,7 +19,7 @@ from tunebird.cli import local
 from tunebird.cli.kubectl import Kubectl, Object
 from tunebird.cli.story.load import Load
 from tunebird.cli.story.picture import Mark
-from tunebird.cli.waiting import SUCCEEDED, judge
+from tunebird.cli.waiting import SUCCEEDED, judge, phase, sentence
 
 Say = Callable[[str], None]
 MILESTONES = ("RolloutStarted", "TrafficShifted", "Promoted", "SLIBreached", "RolledBack")
@@ -74,36 +74,40 @@ def bring_smollm2(stage: Stage) -> None:
 
 
 def follow(stage: Stage, kind: str, name: str, seconds: float, show: Callable[[Object], None]) -> Object:
-    """Watch an object until its work has ended well.
+    """Watch an object until its work has ended well. `seconds` is how long its status may stay as it is.
 
     Raises:
-        click.ClickException: it failed, waits for a person, or took longer than `seconds`.
+        click.ClickException: it failed, waits for a person, or nothing has changed for so long.
     """
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        seen = stage.kubectl.get(kind, name)
-        if seen is not None:
-            show(seen)
-            outcome = judge(kind, seen)
-            if outcome is not None and outcome.code == SUCCEEDED:
-                return seen
-            if outcome is not None:
-                raise click.ClickException(outcome.text)
-        time.sleep(0.5)
-    raise click.ClickException(
-        f"{kind} {name} did not end within {seconds:.0f} s: see `kubectl describe {kind} {name}`"
-    )
+
+    def ended(seen: Object) -> bool:
+        show(seen)
+        outcome = judge(kind, seen)
+        if outcome is not None and outcome.code != SUCCEEDED:
+            raise click.ClickException(outcome.text)
+        return outcome is not None
+
+    return _watched(stage, kind, name, seconds, ended)
 
 
 def rolled_back(stage: Stage, name: str, seconds: float) -> Object:
     """Wait until a rollout has taken its canary back."""
+    return _watched(stage, "modelrollout", name, seconds, lambda seen: phase(seen) == "RolledBack")
+
+
+def _watched(stage: Stage, kind: str, name: str, seconds: float, ended: Callable[[Object], bool]) -> Object:
+    """`seconds` begin anew with every change, so that a slow machine gets the time that it needs."""
+    last: Object = {}
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        seen = stage.kubectl.get("modelrollout", name)
-        if seen and seen.get("status", {}).get("phase") == "RolledBack":
+        seen = stage.kubectl.get(kind, name) or {}
+        if seen and ended(seen):
             return seen
+        if seen.get("status") != last.get("status"):
+            last, deadline = seen, time.monotonic() + seconds
         time.sleep(0.5)
-    raise click.ClickException(f"modelrollout {name} was not rolled back within {seconds:.0f} s")
+    said = f"{kind} {name} is {phase(last)} and has not changed for {seconds:.0f} s"
+    raise click.ClickException(f"{said}. {sentence(last)}".strip())
 
 
 def asked(stage: Stage, host: str, model: str, question: str) -> str:

@@ -11,6 +11,7 @@ from apiserver.clients.stories import (
     Obj,
     at,
     becomes,
+    condition,
     deployment,
     event,
     has,
@@ -159,3 +160,39 @@ def test_cause_of_a_change_may_be_given_after_it(raw: Raw, cluster: Any) -> None
         return cluster.kubectl("rollout", "history", "deployment/d")  # type: ignore[no-any-return]
 
     until(lambda: "the beginning" in history(), "the cause in the history")
+
+
+@docs(f"{DEPLOYMENTS}#recreate-deployment")
+@source("pkg/controller/deployment/recreate.go")
+def test_recreate_begins_when_the_old_pods_have_gone(raw: Raw, cluster: Any) -> None:
+    body = deployment("trap 'sleep 2; exit 0' TERM; while :; do sleep 0.1; done", strategy={"type": "Recreate"})
+    body["spec"]["template"]["spec"]["terminationGracePeriodSeconds"] = 20
+    raw.made(at(raw, "deployments"), body)
+    rolled_out(raw)
+    here = {one["metadata"]["name"] for one in listed(raw, "pods", app="d")}
+    with raw.watch(at(raw, "pods"), timeoutSeconds=120) as changes:
+        cluster.kubectl("set", "env", "deployment/d", "A=1")
+        for change in changes:
+            name = change["object"]["metadata"]["name"]
+            if name not in here:
+                break
+            ended = change["type"] == "DELETED" or in_phase("Succeeded", "Failed")(change["object"])
+            here_still = not ended
+    assert not here_still
+    rolled_out(raw)
+    assert len(listed(raw, "replicasets", app="d")) == 2
+
+
+@docs(f"{DEPLOYMENTS}#failed-deployment", "concepts/policy/resource-quotas/")
+def test_refused_pods_show_in_a_deployment_beside_those_that_run(raw: Raw) -> None:
+    raw.made(raw.at("resourcequotas"), {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "1"}}})
+    becomes(raw, "resourcequotas", "q", lambda one: one.get("status", {}).get("hard"))
+    raw.made(at(raw, "deployments"), deployment(replicas=2))
+    tight = becomes(raw, "deployments", "d", lambda one: one["status"].get("availableReplicas") == 1)
+    counts = [tight["status"].get(key) for key in ("replicas", "updatedReplicas", "unavailableReplicas")]
+    assert counts == [1, 1, 1]
+    for one in (now(raw, "deployments", "d"), *listed(raw, "replicasets", app="d")):
+        found = condition(one, "ReplicaFailure")
+        assert found is not None
+        assert (found["status"], found["reason"]) == ("True", "FailedCreate")
+        assert "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1" in found["message"]

@@ -117,7 +117,9 @@ def ready(world: World, node: str) -> str:
 
 
 async def test_pods_of_a_failed_node_are_deleted_when_they_bear_it_no_longer(two: World) -> None:
-    brief = [{"key": "node.kubernetes.io/unreachable", "operator": "Exists", "tolerationSeconds": 1}]
+    brief = [
+        {"key": "node.kubernetes.io/unreachable", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 1}
+    ]
     where = {"nodeSelector": {"kubernetes.io/hostname": "n2"}}
     two.client.create("pods", "default", holder("brief", 1, tolerations=brief, **where))
     two.client.create("pods", "default", holder("patient", 1, restartPolicy="Always", **where))

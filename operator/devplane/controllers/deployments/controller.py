@@ -21,7 +21,7 @@ from devplane.controllers.deployments.plan import (
 )
 from devplane.controllers.deployments.replicaset import REPLICA_SETS
 from devplane.controllers.loop import Controller, Key, controller_key, own_key
-from devplane.objects import Obj, controller_reference, name_of, namespace_of, now
+from devplane.objects import Obj, controller_reference, is_terminal, name_of, namespace_of, now
 
 if TYPE_CHECKING:
     from devplane.machinery.client import Client
@@ -35,19 +35,32 @@ class DeploymentController:
         self._client = client
 
     def controller(self) -> Controller:
-        return Controller(COMPONENT, self._client, (DEPLOYMENTS, REPLICA_SETS), self._concerned, self.sync)
+        watched = (DEPLOYMENTS, REPLICA_SETS, "pods")
+        return Controller(COMPONENT, self._client, watched, self._concerned, self.sync)
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
         if resource == DEPLOYMENTS:
             return [own_key(obj)]
+        if resource == "pods":
+            return self._ended(type_, obj)
         orphan_of = [] if type_ == "DELETED" else adopters(self._client, DEPLOYMENTS, obj)
         return [*controller_key(obj, "Deployment"), *orphan_of]
+
+    def _ended(self, type_: str, pod: Obj) -> Iterable[Key]:
+        """What may wait for the end of a pod."""
+        if type_ != "DELETED" and not is_terminal(pod):
+            return ()
+        owners = [self._client.get(REPLICA_SETS, *key) for key in controller_key(pod, "ReplicaSet")]
+        return [key for owner in owners if owner is not None for key in controller_key(owner, "Deployment")]
+
+    def _pods(self, replica_set: Obj) -> list[Obj]:
+        return self._client.controlled("pods", namespace_of(replica_set), "ReplicaSet", name_of(replica_set))
 
     def sync(self, key: Key) -> float | None:
         deployment = self._client.get(DEPLOYMENTS, *key)
         if deployment is None:
             return None
-        seen = see(deployment, claimed(self._client, REPLICA_SETS, deployment))
+        seen = see(deployment, claimed(self._client, REPLICA_SETS, deployment), self._pods)
         decided = plan(seen, now())
         self._carry_out(seen, deployment, decided)
         self._write(deployment, decided)
@@ -109,7 +122,7 @@ class DeploymentController:
     def _write(self, deployment: Obj, decided: Plan) -> None:
         key = namespace_of(deployment), name_of(deployment)
         revision = {REVISION: str(decided.revision)}
-        if not revision.items() <= (deployment["metadata"].get("annotations") or {}).items():
+        if decided.revision and not revision.items() <= (deployment["metadata"].get("annotations") or {}).items():
             self._client.patch(DEPLOYMENTS, *key, {"metadata": {"annotations": revision}})
         if decided.status != deployment.get("status"):
             change = {**dict.fromkeys(deployment.get("status") or {}), **decided.status}

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
-from devplane.objects import Obj, condition, is_deleting, moment, name_of, stamp
+from devplane.objects import Obj, condition, is_deleting, is_terminal, moment, name_of, stamp
 
 HASH = "pod-template-hash"
 REVISION = "deployment.kubernetes.io/revision"
@@ -56,6 +56,7 @@ class Seen:
     new: Obj | None
     old: tuple[Obj, ...]
     limits: Limits
+    old_pods_run: bool = False
 
     @property
     def everything(self) -> tuple[Obj, ...]:
@@ -76,11 +77,16 @@ def _bare(template: Mapping[str, Any]) -> Obj:
     return {"metadata": {key: value for key, value in kept.items() if value}, "spec": template["spec"]}
 
 
-def see(deployment: Mapping[str, Any], replica_sets: Sequence[Obj]) -> Seen:
+def see(
+    deployment: Mapping[str, Any], replica_sets: Sequence[Obj], pods: Callable[[Obj], Sequence[Obj]] = lambda _: ()
+) -> Seen:
+    """`pods` are those of a ReplicaSet; a Recreate waits until all old ones have ended."""
     wanted = _bare(deployment["spec"]["template"])
     ordered = sorted(replica_sets, key=lambda one: (one["metadata"]["creationTimestamp"], name_of(one)))
     new = next((one for one in ordered if _bare(one["spec"]["template"]) == wanted), None)
-    return Seen(deployment, new, tuple(one for one in ordered if one is not new), limits(deployment["spec"]))
+    old = tuple(one for one in ordered if one is not new)
+    run = any(not is_terminal(pod) for one in old for pod in pods(one))
+    return Seen(deployment, new, old, limits(deployment["spec"]), run)
 
 
 def limits(spec: Mapping[str, Any]) -> Limits:
@@ -88,7 +94,7 @@ def limits(spec: Mapping[str, Any]) -> Limits:
     replicas = int(spec.get("replicas", 1))
     strategy = spec.get("strategy") or {}
     if strategy.get("type") == "Recreate":
-        return Limits(replicas, 0, replicas)
+        return Limits(replicas, 0, 0)
     rolling = strategy.get("rollingUpdate") or {}
     surge = _share(rolling.get("maxSurge", "25%"), replicas, up=True)
     unavailable = _share(rolling.get("maxUnavailable", "25%"), replicas, up=False)
@@ -123,12 +129,16 @@ def plan(seen: Seen, when: datetime) -> Plan:
     sizes: dict[str, int] = {}
     if paused or _was_rescaled(seen):
         sizes = _rescaled(seen)
+    elif _recreates(seen) and _runs_old(seen):
+        sizes = {name_of(one): 0 for one in seen.old if _size(one)}
     elif seen.new is None:
         make = _first_size(seen)
     else:
         sizes = _recreated(seen) if _recreates(seen) else _rolled(seen)
     dropped = _dropped(seen) if not paused else ()
-    status = _status(seen, when, make or 0)
+    status = _status(seen, when, make)
+    if seen.new is None and make is None:
+        revision -= 1
     return Plan(revision, status, make, sizes, dropped, _until_deadline(seen, status, when))
 
 
@@ -150,11 +160,13 @@ def _counted(replica_set: Mapping[str, Any], field_: str) -> int:
     return int((replica_set.get("status") or {}).get(field_, 0))
 
 
-def _first_size(seen: Seen) -> int | None:
-    """What a new ReplicaSet starts with; None while Recreate waits for the old pods to end."""
-    if _recreates(seen):
-        return 0 if any(_size(one) or _counted(one, "replicas") for one in seen.old) else seen.limits.replicas
-    return _room_for_new(seen, 0)
+def _runs_old(seen: Seen) -> bool:
+    return seen.old_pods_run or any(_size(one) or _counted(one, "replicas") for one in seen.old)
+
+
+def _first_size(seen: Seen) -> int:
+    """What a new ReplicaSet starts with."""
+    return seen.limits.replicas if _recreates(seen) else _room_for_new(seen, 0)
 
 
 def _room_for_new(seen: Seen, size: int) -> int:
@@ -188,10 +200,8 @@ def _rescaled(seen: Seen) -> dict[str, int]:
 
 
 def _recreated(seen: Seen) -> dict[str, int]:
-    """Recreate: the old ones end before the new one begins."""
+    """Recreate: the old ones have ended before the new one begins."""
     assert seen.new is not None
-    if any(_size(one) or _counted(one, "replicas") for one in seen.old):
-        return {name_of(one): 0 for one in seen.old if _size(one)}
     return {name_of(seen.new): seen.limits.replicas}
 
 
@@ -235,7 +245,7 @@ def _dropped(seen: Seen) -> tuple[str, ...]:
     return tuple(name_of(one) for one in sorted(empty, key=revision_of)[: max(surplus, 0)])
 
 
-def _status(seen: Seen, when: datetime, made: int = 0) -> Obj:
+def _status(seen: Seen, when: datetime, made: int | None = None) -> Obj:
     """`made` is the size of a ReplicaSet that is about to be there."""
     everything, new = seen.everything, seen.new
     replicas = sum(_counted(one, "replicas") for one in everything)
@@ -245,14 +255,22 @@ def _status(seen: Seen, when: datetime, made: int = 0) -> Obj:
         "updatedReplicas": _counted(new, "replicas") if new is not None else 0,
         "readyReplicas": sum(_counted(one, "readyReplicas") for one in everything),
         "availableReplicas": available,
-        "unavailableReplicas": max(sum(_size(one) for one in everything) + made - available, 0),
+        "unavailableReplicas": max(sum(_size(one) for one in everything) + (made or 0) - available, 0),
     }
     status: Obj = {"observedGeneration": seen.deployment["metadata"]["generation"]}
     status |= {key: value for key, value in counts.items() if value}
     if collisions := (seen.deployment.get("status") or {}).get("collisionCount"):
         status["collisionCount"] = collisions
-    status["conditions"] = _in_order(seen, [_available(seen, available, when), *_progressing(seen, status, when)])
+    progressing = _progressing(seen, status, when, is_made=made is not None)
+    status["conditions"] = _in_order(seen, [_available(seen, available, when), *progressing, *_failure(seen)])
     return status
+
+
+def _failure(seen: Seen) -> list[Obj]:
+    """Why pods are refused: the word of the new ReplicaSet, or else of an old one."""
+    asked = (*([seen.new] if seen.new is not None else []), *seen.old)
+    held = next((found for one in asked if (found := condition(one, "ReplicaFailure")) is not None), None)
+    return [] if held is None else [{**held, "lastUpdateTime": held["lastTransitionTime"]}]
 
 
 def _in_order(seen: Seen, found: list[Obj]) -> list[Obj]:
@@ -284,7 +302,7 @@ def _available(seen: Seen, available: int, when: datetime) -> Obj:
     return _condition(seen, "Available", *said, when)
 
 
-def _progressing(seen: Seen, status: Obj, when: datetime) -> list[Obj]:
+def _progressing(seen: Seen, status: Obj, when: datetime, *, is_made: bool) -> list[Obj]:
     if seen.deployment["spec"].get("paused"):
         return [_condition(seen, "Progressing", "Unknown", "DeploymentPaused", "Deployment is paused", when)]
     before = condition(seen.deployment, "Progressing")
@@ -292,16 +310,17 @@ def _progressing(seen: Seen, status: Obj, when: datetime) -> list[Obj]:
     if seen.new is not None and _is_complete(seen, status):
         said = ("True", "NewReplicaSetAvailable", f'ReplicaSet "{name}" has successfully progressed.')
         return [_condition(seen, "Progressing", *said, when)]
-    if before is not None and _is_over(seen, before, status, name):
+    if before is not None and not is_made and _is_over(before, status):
         return [before]
-    if seen.new is None and (before is None or name not in (before.get("message") or "")):
+    if is_made and (before is None or name not in (before.get("message") or "")):
         said = ("True", "NewReplicaSetCreated", f'Created new replica set "{name}"')
         return [_condition(seen, "Progressing", *said, when)]
     if before is None:
         said = ("True", "FoundNewReplicaSet", f'Found new replica set "{name}"')
         return [_condition(seen, "Progressing", *said, when)]
     if _has_progressed(seen, status):
-        said = ("True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
+        what = f'ReplicaSet "{name}"' if seen.new is not None else f'Deployment "{name_of(seen.deployment)}"'
+        said = ("True", "ReplicaSetUpdated", f"{what} is progressing.")
         fresh = _condition(seen, "Progressing", *said, when)
         return [{**fresh, "lastUpdateTime": stamp(when)}]
     if _is_late(seen, before, when):
@@ -310,11 +329,10 @@ def _progressing(seen: Seen, status: Obj, when: datetime) -> list[Obj]:
     return [before]
 
 
-def _is_over(seen: Seen, before: Mapping[str, Any], status: Mapping[str, Any], name: str) -> bool:
+def _is_over(before: Mapping[str, Any], status: Mapping[str, Any]) -> bool:
     """A rollout that has ended is not begun again by pods that come and go."""
-    same = seen.new is not None or name in (before.get("message") or "")
     all_new = status.get("replicas", 0) == status.get("updatedReplicas", 0)
-    return same and before.get("reason") == "NewReplicaSetAvailable" and all_new
+    return before.get("reason") == "NewReplicaSetAvailable" and all_new
 
 
 def _is_complete(seen: Seen, status: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from devplane.controllers.loop import Controller, Key, controller_key, own_key
 from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (
     Obj,
+    condition,
     controller_reference,
     created,
     is_active,
@@ -23,6 +24,7 @@ from devplane.objects import (
     phase,
     pod_from_template,
     ready_since,
+    stamp,
     uid_of,
 )
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 COMPONENT = "replicaset-controller"
 REPLICA_SETS = "replicasets.apps"
+FAILURE = "ReplicaFailure"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +81,16 @@ def _until_available(pod: Mapping[str, Any], seconds: int, when: datetime) -> fl
     return None if since is None else (since + timedelta(seconds=seconds) - when).total_seconds()
 
 
+def with_failure(replica_set: Mapping[str, Any], failure: ApiError | None, when: datetime) -> Obj:
+    """The condition of a ReplicaSet whose pods are refused, with the first reason; none when they are not."""
+    if failure is None:
+        return {}
+    held = condition(replica_set, FAILURE)
+    said = {"reason": "FailedCreate", "message": str(failure)}
+    fresh = {"type": FAILURE, "status": "True", "lastTransitionTime": stamp(when), **said}
+    return {"conditions": [held or fresh]}
+
+
 class ReplicaSetController:
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -96,17 +109,33 @@ class ReplicaSetController:
         if replica_set is None:
             return None
         decided = plan(replica_set, claimed(self._client, "pods", replica_set), now())
-        for _ in range(decided.missing):
-            self._create(replica_set)
+        failure = self._make(replica_set, decided.missing)
         for pod in decided.surplus:
             self._client.delete("pods", namespace_of(pod), name_of(pod), uid=uid_of(pod))
             self._event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
         if decided.missing or decided.surplus:
             decided = plan(replica_set, claimed(self._client, "pods", replica_set), now())
-        if decided.status != replica_set.get("status"):
-            change = {**_cleared(replica_set), **decided.status}
-            self._client.patch(REPLICA_SETS, *key, {"status": change}, subresource="status")
+        self._write(replica_set, decided.status | with_failure(replica_set, failure, now()))
+        if failure is not None:
+            raise failure
         return decided.again
+
+    def _make(self, replica_set: Obj, missing: int) -> ApiError | None:
+        """What keeps it from all the pods that it lacks, if anything."""
+        for _ in range(missing):
+            try:
+                self._create(replica_set)
+            except AdmissionPendingError:
+                raise
+            except ApiError as error:
+                return error
+        return None
+
+    def _write(self, replica_set: Obj, status: Obj) -> None:
+        if status != replica_set.get("status"):
+            change = {"status": {**_cleared(replica_set), **status}}
+            key = namespace_of(replica_set), name_of(replica_set)
+            self._client.patch(REPLICA_SETS, *key, change, subresource="status")
 
     def _create(self, replica_set: Obj) -> None:
         owner = controller_reference(replica_set, "apps/v1", "ReplicaSet")

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from devplane.kinds import cluster, discovery, jobs, metadata, pods, policies, services, storage, webhooks, workloads
+from devplane.kinds import (
+    cluster,
+    discovery,
+    jobs,
+    limits,
+    metadata,
+    networking,
+    pods,
+    policies,
+    scaling,
+    services,
+    storage,
+    webhooks,
+    workloads,
+)
 
 DEFAULTS = {
     ("v1", "Pod"): pods.default,
@@ -12,7 +26,7 @@ DEFAULTS = {
     ("v1", "Namespace"): cluster.default_namespace,
     ("v1", "PersistentVolume"): storage.default_volume,
     ("v1", "PersistentVolumeClaim"): storage.default_claim,
-    ("v1", "ResourceQuota"): cluster.default_quota,
+    ("v1", "LimitRange"): limits.default_range,
     ("batch/v1", "Job"): jobs.default,
     ("batch/v1", "CronJob"): jobs.default_cron,
     ("apps/v1", "Deployment"): workloads.default_deployment,
@@ -24,14 +38,14 @@ DEFAULTS = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): cluster.default_binding,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): cluster.default_binding,
     ("storage.k8s.io/v1", "StorageClass"): storage.default_class,
-    ("scheduling.k8s.io/v1", "PriorityClass"): cluster.default_priority,
+    ("scheduling.k8s.io/v1", "PriorityClass"): limits.default_priority,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.default_crd,
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): webhooks.default_validating,
     ("admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration"): webhooks.default_mutating,
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicy"): policies.default,
     ("admissionregistration.k8s.io/v1", "ValidatingAdmissionPolicyBinding"): policies.default_binding,
     ("networking.k8s.io/v1", "NetworkPolicy"): discovery.default_network_policy,
-    ("autoscaling/v2", "HorizontalPodAutoscaler"): workloads.default_autoscaler,
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): scaling.default,
 }
 PREPARES = {
     ("v1", "Pod"): pods.prepare,
@@ -48,7 +62,18 @@ VALIDATES = {
     ("v1", "ConfigMap"): storage.validate_config_map,
     ("v1", "Secret"): storage.validate_secret,
     ("v1", "PersistentVolumeClaim"): storage.validate_claim,
+    ("v1", "PersistentVolume"): storage.validate_volume,
+    ("v1", "ResourceQuota"): limits.validate_quota,
+    ("v1", "LimitRange"): limits.validate_range,
+    ("v1", "Endpoints"): discovery.validate_endpoints,
+    ("v1", "Namespace"): cluster.validate_namespace,
     ("v1", "Event"): cluster.validate_event,
+    ("events.k8s.io/v1", "Event"): cluster.validate_new_event,
+    ("storage.k8s.io/v1", "StorageClass"): storage.validate_class,
+    ("scheduling.k8s.io/v1", "PriorityClass"): limits.validate_priority,
+    ("networking.k8s.io/v1", "Ingress"): networking.validate_ingress,
+    ("networking.k8s.io/v1", "NetworkPolicy"): networking.validate_policy,
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): scaling.validate,
     ("batch/v1", "Job"): jobs.validate,
     ("batch/v1", "CronJob"): jobs.validate_cron,
     ("apps/v1", "Deployment"): workloads.validate_deployment,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devplane.errors import Cause, go_quote
-from devplane.kinds import rules
+from devplane.kinds import metadata, rules
 from devplane.schemas.types import Obj
 
 RBAC = "rbac.authorization.k8s.io"
@@ -25,14 +25,14 @@ def prepare_namespace(new: Obj, old: Obj | None) -> None:
         new["status"] = {"phase": "Active"}
 
 
-def default_quota(quota: Obj) -> None:
-    hard = quota["spec"].get("hard")
-    if hard is not None:
-        quota["spec"]["hard"] = {name: str(amount) for name, amount in hard.items()}
-
-
-def default_priority(priority: Obj) -> None:
-    priority.setdefault("preemptionPolicy", "PreemptLowerPriority")
+def validate_namespace(new: Obj, _: Obj | None) -> list[Cause]:
+    found: list[Cause] = []
+    for name in new["spec"].get("finalizers") or ():
+        found += rules.named(name, metadata.qualified_name, "spec.finalizers")
+        if "/" not in name and name not in ("kubernetes", "orphan", "foregroundDeletion"):
+            detail = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(Cause.invalid("spec.finalizers", name, detail))
+    return found
 
 
 def default_crd(crd: Obj) -> None:
@@ -53,10 +53,45 @@ def default_binding(binding: Obj) -> None:
             subject.setdefault("apiGroup", RBAC)
 
 
+def validate_new_event(new: Obj, old: Obj | None) -> list[Cause]:
+    """Of events.k8s.io: what an old event says of a time may not be set."""
+    if old is not None:
+        return []
+    found = [*_reported(new, "reportingController")]
+    if not new.get("reason"):
+        found.append(Cause.required("reason"))
+    if new.get("type") not in ("Normal", "Warning"):
+        found.append(Cause.invalid("type", "", f"has invalid value: {new.get('type', '')}"))
+    if len(new.get("note") or "") > 1024:
+        found.append(Cause.invalid("message", "", "can have at most 1024 characters"))
+    if (series := new.get("series")) is not None and series.get("count", 0) < 2:
+        found.append(Cause.invalid("series.count", "", "should be at least 2"))
+    for field, old_name in (("deprecatedCount", "count"), ("deprecatedFirstTimestamp", "firstTimestamp"),
+                            ("deprecatedLastTimestamp", "lastTimestamp")):  # fmt: skip
+        if new.get(field):
+            found.append(Cause.invalid(old_name, "", "needs to be unset"))
+    return found
+
+
+def _reported(event: Obj, controller: str) -> Iterator[Cause]:
+    """Who tells of it; an event with a time has to say."""
+    if event.get("eventTime") is None:
+        yield Cause.required("eventTime")
+        return
+    if not event.get(controller):
+        yield Cause.required(controller)
+    yield from metadata.label_key(event.get(controller) or "", controller)
+    for field in ("reportingInstance", "action"):
+        if not event.get(field):
+            yield Cause.required(field)
+
+
 def validate_event(new: Obj, old: Obj | None) -> list[Cause]:
     """An event lies where its object lies; of an object without a namespace, in default."""
     namespace = new["metadata"].get("namespace", "")
     about = new["involvedObject"].get("namespace", "")
+    if old is None and about == namespace and new.get("eventTime") is not None:
+        return [*_reported(new, "reportingComponent")]
     if old is not None or about == namespace:
         return []
     if not about:
@@ -71,20 +106,33 @@ def _elsewhere(namespace: str) -> Cause:
 
 def validate_role(new: Obj, _: Obj | None) -> list[Cause]:
     is_namespaced = new.get("kind") == "Role"
-    return [
+    return [*_aggregation(new.get("aggregationRule"))] + [
         cause
         for at, rule in enumerate(new.get("rules") or ())
         for cause in _rule(rule, f"rules[{at}]", is_namespaced=is_namespaced)
     ]
 
 
+def _aggregation(rule: Obj | None) -> Iterator[Cause]:
+    path = "aggregationRule.clusterRoleSelectors"
+    if rule is not None and not rule.get("clusterRoleSelectors"):
+        yield Cause.required(path, "at least one clusterRoleSelector required if aggregationRule is non-nil")
+    for at, one in enumerate((rule or {}).get("clusterRoleSelectors") or ()):
+        wrong = [*rules.selector(one, f"{path}[{at}]")]
+        yield from wrong
+        if wrong:
+            yield rules.invalid_go(f"{path}[{at}]", rules.go_selector(one), "invalid label selector.")
+
+
 def _rule(rule: Obj, path: str, *, is_namespaced: bool) -> Iterator[Cause]:
     if not rule.get("verbs"):
         yield Cause.required(f"{path}.verbs", "verbs must contain at least one value")
     if rule.get("nonResourceURLs"):
+        shown, where = rules.go_list(rule["nonResourceURLs"]), f"{path}.nonResourceURLs"
         if is_namespaced:
-            detail = "namespaced rules cannot apply to non-resource URLs"
-            yield rules.invalid_go(f"{path}.nonResourceURLs", _go_list(rule["nonResourceURLs"]), detail)
+            yield rules.invalid_go(where, shown, "namespaced rules cannot apply to non-resource URLs")
+        if rule.get("apiGroups") or rule.get("resources") or rule.get("resourceNames"):
+            yield rules.invalid_go(where, shown, "rules cannot apply to both regular resources and non-resource URLs")
         return
     if not rule.get("apiGroups"):
         yield Cause.required(f"{path}.apiGroups", "resource rules must supply at least one api group")
@@ -92,17 +140,15 @@ def _rule(rule: Obj, path: str, *, is_namespaced: bool) -> Iterator[Cause]:
         yield Cause.required(f"{path}.resources", "resource rules must supply at least one resource")
 
 
-def _go_list(texts: list[str]) -> str:
-    return f"[]string{{{', '.join(go_quote(text) for text in texts)}}}"
-
-
 def validate_binding(new: Obj, old: Obj | None) -> list[Cause]:
     role = new["roleRef"]
     found = [*rules.one_of(role.get("apiGroup"), (RBAC,), "roleRef.apiGroup")]
-    choices = ("ClusterRole", "Role") if new.get("kind") == "RoleBinding" else ("ClusterRole",)
-    found += rules.one_of(role.get("kind"), choices, "roleRef.kind")
+    choices = ("Role", "ClusterRole") if new.get("kind") == "RoleBinding" else ("ClusterRole",)
+    found += rules.one_of(role.get("kind") or "", choices, "roleRef.kind")
     if not role.get("name"):
         found.append(Cause.required("roleRef.name"))
+    else:
+        found += rules.named(role["name"], metadata.path_segment, "roleRef.name")
     if old is not None and role != old["roleRef"]:
         shown = ", ".join(
             f"{go}:{go_quote(role.get(key, ''))}"
@@ -117,7 +163,12 @@ def validate_binding(new: Obj, old: Obj | None) -> list[Cause]:
 def _subject(subject: Obj, path: str, binding: Obj) -> Iterator[Cause]:
     if not subject.get("name"):
         yield Cause.required(f"{path}.name")
-    yield from rules.one_of(subject.get("kind"), ("ServiceAccount", "User", "Group"), f"{path}.kind")
+    kind, group = subject.get("kind"), subject.get("apiGroup") or ""
+    yield from rules.one_of(kind, ("ServiceAccount", "User", "Group"), f"{path}.kind")
+    if kind == "ServiceAccount" and subject.get("name"):
+        yield from rules.named(subject["name"], metadata.subdomain, f"{path}.name")
+    if kind in ("ServiceAccount", "User", "Group"):
+        yield from rules.one_of(group, ("",) if kind == "ServiceAccount" else (RBAC,), f"{path}.apiGroup")
     if (
         subject.get("kind") == "ServiceAccount"
         and not subject.get("namespace")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devplane.errors import Cause
-from devplane.kinds import metadata, podspec, rules
+from devplane.kinds import metadata, podspec, rules, schedules
 from devplane.kinds.pods import default_spec
 from devplane.schemas.types import Obj
 from devplane.storage.selectors import selects
@@ -22,6 +22,9 @@ def default(job: Obj) -> None:
     spec = job["spec"]
     if "completions" not in spec and "parallelism" not in spec:
         spec["completions"] = 1
+    labels = (spec["template"].get("metadata") or {}).get("labels")
+    if labels and not job["metadata"].get("labels"):
+        job["metadata"]["labels"] = labels  # the very same: what is generated for pods is the job's too
     spec.setdefault("parallelism", 1)
     spec.setdefault("backoffLimit", 2**31 - 1 if "backoffLimitPerIndex" in spec else 6)
     spec.setdefault("completionMode", "NonIndexed")
@@ -55,8 +58,10 @@ def prepare(new: Obj, old: Obj | None) -> None:
         _generate_selector(new, labels)
     if not labels:
         del spec["template"]["metadata"]["labels"]
-    elif not new["metadata"].get("labels") and not metadata.labels(labels, ""):
+    elif new["metadata"].get("labels") is labels:
         new["metadata"]["labels"] = dict(labels)
+    elif not new["metadata"].get("labels") and not metadata.labels(labels, ""):
+        new["metadata"]["labels"] = dict(labels)  # as it is read back
 
 
 def _generate_selector(job: Obj, labels: Obj) -> None:
@@ -70,23 +75,35 @@ def _generate_selector(job: Obj, labels: Obj) -> None:
 
 
 def validate(new: Obj, old: Obj | None) -> list[Cause]:
-    if old is not None:
-        return [*_numbers(new["spec"]), *_updates(new["spec"], old["spec"], old)]
     spec = new["spec"]
+    if old is not None:
+        changed = _updates(spec, old["spec"], old)
+        return [*_numbers(spec), *rules.selector(spec.get("selector"), "spec.selector"), *_selected(spec), *changed]
+    return [*_selector(new), *validate_spec(spec, "spec"), *_selected(spec), *_pod_names(new)]
+
+
+def _selected(spec: Obj) -> Iterator[Cause]:
+    """The pods of a job are those that its selector selects."""
     labels = (spec["template"].get("metadata") or {}).get("labels") or {}
-    found = [*_selector(new), *validate_spec(spec, "spec")]
-    if "selector" in spec and not selects(spec["selector"] or {}, labels):
-        found.append(rules.invalid_go("spec.template.metadata.labels", rules.go_strings(labels), rules.MISMATCH))
-    return [*found, *_pod_names(new)]
+    if spec.get("selector") is None:
+        yield Cause.required("spec.selector")
+    if spec.get("selector") is None or not selects(spec["selector"], labels):
+        yield rules.invalid_go("spec.template.metadata.labels", rules.go_strings(labels), rules.MISMATCH)
 
 
 def _selector(job: Obj) -> Iterator[Cause]:
     spec = job["spec"]
     selector = spec.get("selector")
+    yield from rules.selector(selector, "spec.selector")
     if spec.get("manualSelector"):
-        if not selector:
-            yield Cause.required("spec.selector")
         return
+    labels = (spec["template"].get("metadata") or {}).get("labels") or {}
+    uid, name = job["metadata"]["uid"], job["metadata"]["name"]
+    expected_labels = {**dict.fromkeys(UID_LABELS, uid), **dict.fromkeys(NAME_LABELS, name)}
+    for key, value in expected_labels.items():
+        if labels.get(key) != value:
+            shown = rules.go_strings(labels)
+            yield rules.invalid_go(f"spec.template.metadata.labels[{key}]", shown, f"must be '{value}'")
     expected = {"batch.kubernetes.io/controller-uid": job["metadata"]["uid"]}
     if selector and selector != {"matchLabels": expected}:
         yield rules.invalid_go("spec.selector", rules.go_selector(selector), "`selector` not auto-generated")
@@ -109,11 +126,20 @@ def validate_spec(spec: Obj, path: str) -> list[Cause]:
         found += _failure_policy(policy, spec, f"{path}.podFailurePolicy")
     if policy := spec.get("successPolicy"):
         found += _success_policy(policy, spec, f"{path}.successPolicy")
-    found += rules.one_of(
-        spec.get("podReplacementPolicy"), ("Failed", "TerminatingOrFailed"), f"{path}.podReplacementPolicy"
-    )
+    replacements = ("Failed",) if spec.get("podFailurePolicy") else ("Failed", "TerminatingOrFailed")
+    found += rules.one_of(spec.get("podReplacementPolicy"), replacements, f"{path}.podReplacementPolicy")
+    if (manager := spec.get("managedBy")) is not None:
+        found += _manager(manager, f"{path}.managedBy")
     found += podspec.template(spec["template"], f"{path}.template")
     return [*found, *_restart(spec, f"{path}.template.spec.restartPolicy")]
+
+
+def _manager(name: str, path: str) -> Iterator[Cause]:
+    domain, slash, rest = name.partition("/")
+    if not slash or not domain or not rest:
+        yield Cause.invalid(path, name, 'must be a domain-prefixed path (such as "acme.io/foo")')
+    else:
+        yield from rules.named(domain, metadata.subdomain, path)
 
 
 def _numbers(spec: Obj, path: str = "spec") -> Iterator[Cause]:
@@ -132,11 +158,14 @@ def _mode(spec: Obj, path: str) -> Iterator[Cause]:
         if "completions" not in spec:
             yield Cause.required(f"{path}.completions", "when completion mode is Indexed")
         if spec.get("parallelism", 0) > 100_000:
-            detail = "must be less than or equal to 100000 when completionMode is Indexed"
+            detail = "must be less than or equal to 100000 when completion mode is Indexed"
             yield Cause.invalid(f"{path}.parallelism", spec["parallelism"], detail)
     elif "backoffLimitPerIndex" in spec:
         detail = "requires indexed completion mode"
         yield Cause.invalid(f"{path}.backoffLimitPerIndex", spec["backoffLimitPerIndex"], detail)
+    if "maxFailedIndexes" in spec and spec["maxFailedIndexes"] > spec.get("completions", 2**31):
+        detail = "must be less than or equal to completions"
+        yield Cause.invalid(f"{path}.maxFailedIndexes", spec["maxFailedIndexes"], detail)
     if "maxFailedIndexes" in spec and "backoffLimitPerIndex" not in spec:
         yield Cause.required(f"{path}.backoffLimitPerIndex", "when maxFailedIndexes is specified")
 
@@ -145,6 +174,8 @@ def _restart(spec: Obj, path: str) -> Iterator[Cause]:
     policy = spec["template"]["spec"].get("restartPolicy") or "Always"
     if policy == "Always":
         yield Cause.required(path, 'valid values: "OnFailure", "Never"')
+    elif policy not in podspec.RESTART:
+        yield Cause.unsupported(path, policy, ("OnFailure", "Never"))
     elif policy != "Never" and "podFailurePolicy" in spec:
         yield Cause.invalid(path, policy, 'only "Never" is supported when podFailurePolicy is specified')
 
@@ -176,6 +207,7 @@ def _failure_rule(rule: Obj, spec: Obj, path: str, names: set[Any]) -> Iterator[
         yield from _exit_codes(codes, f"{path}.onExitCodes", names)
     for at, pattern in enumerate(conditions or ()):
         choices = ("False", "True", "Unknown")
+        yield from metadata.label_key(pattern.get("type", ""), f"{path}.onPodConditions[{at}].type")
         yield from rules.one_of(pattern.get("status"), choices, f"{path}.onPodConditions[{at}].status")
 
 
@@ -206,7 +238,7 @@ def _exit_codes(codes: Obj, path: str, names: set[Any]) -> Iterator[Cause]:
 
 def _success_policy(policy: Obj, spec: Obj, path: str) -> Iterator[Cause]:
     if spec.get("completionMode") != "Indexed":
-        yield Cause.invalid(path, spec.get("completionMode"), "requires indexed completion mode")
+        yield rules.invalid_go(path, "batch.SuccessPolicy{}", "requires indexed completion mode")
         return
     if not policy.get("rules"):
         yield Cause.required(
@@ -220,6 +252,34 @@ def _success_policy(policy: Obj, spec: Obj, path: str) -> Iterator[Cause]:
         if count is not None and count > spec.get("completions", 0):
             detail = f"must be less than or equal to {spec.get('completions', 0)} (the number of specified completions)"
             yield Cause.invalid(f"{where}.succeededCount", count, detail)
+        if rule.get("succeededIndexes") is not None:
+            yield from _succeeded(rule, spec.get("completions", 0), where)
+
+
+def _succeeded(rule: Obj, completions: int, path: str) -> Iterator[Cause]:
+    """Indexes as ``0,2-4``, ascending and below the completions."""
+    text, total, last = rule["succeededIndexes"], 0, -1
+    for span in text.split(",") if text else ():
+        for number in (ends := span.split("-")):
+            problem = ""
+            if not number.isdigit():
+                problem = f'cannot convert string to integer for index: "{number}"'
+            elif int(number) >= completions:
+                problem = f'too large index: "{number}"'
+            if problem:
+                yield Cause.invalid(f"{path}.succeededIndexes", text, f"error parsing succeededIndexes: {problem}")
+                return
+        if len(ends) > 2 or int(ends[0]) <= last or int(ends[-1]) < int(ends[0]):
+            detail = f"error parsing succeededIndexes: non-increasing order, previous: {last}, current: {ends[0]}"
+            yield Cause.invalid(f"{path}.succeededIndexes", text, detail)
+            return
+        total, last = total + int(ends[-1]) - int(ends[0]) + 1, int(ends[-1])
+    count = rule.get("succeededCount")
+    if count is not None and count > total:
+        detail = (
+            f"must be less than or equal to {total} (the number of indexes in the specified succeededIndexes field)"
+        )
+        yield Cause.invalid(f"{path}.succeededCount", count, detail)
 
 
 def _updates(new: Obj, old: Obj, job: Obj) -> Iterator[Cause]:
@@ -246,8 +306,18 @@ def _unscheduled(template: Obj) -> Obj:
 
 
 def validate_cron(new: Obj, _: Obj | None) -> list[Cause]:
-    spec = new["spec"]
-    found = [] if spec.get("schedule") else [Cause.required("spec.schedule")]
+    spec, name = new["spec"], new["metadata"].get("name") or ""
+    found = [] if len(name) <= 52 else [Cause.invalid("metadata.name", name, "must be no more than 52 characters")]
+    found += schedules.schedule(spec.get("schedule") or "", "spec.schedule")
+    found += schedules.time_zone(spec.get("timeZone"), "spec.timeZone")
+    for field in ("startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+        found += rules.not_negative(spec.get(field), f"spec.{field}")
     found += rules.one_of(spec.get("concurrencyPolicy"), ("Allow", "Forbid", "Replace"), "spec.concurrencyPolicy")
-    job = spec["jobTemplate"]["spec"]
-    return found + validate_spec(job, "spec.jobTemplate.spec")
+    job, path = spec["jobTemplate"]["spec"], "spec.jobTemplate.spec"
+    found += validate_spec(job, path)
+    if job.get("selector") is not None:
+        shown, detail = rules.go_selector(job["selector"]), "`selector` will be auto-generated"
+        found.append(rules.invalid_go(f"{path}.selector", shown, detail))
+    if job.get("manualSelector"):
+        found.append(Cause.unsupported(f"{path}.manualSelector", True, ("nil", "false")))
+    return found

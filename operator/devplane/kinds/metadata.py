@@ -77,7 +77,8 @@ def subdomain(name: str) -> list[str]:
 
 def label(name: str) -> list[str]:
     """The rule for namespaces, containers and volumes."""
-    return _checked(name, 63, _LABEL, LABEL_WORDS)
+    words = "must not contain dots" if "." in name and not subdomain(name) else LABEL_WORDS
+    return _checked(name, 63, _LABEL, words)
 
 
 def search_domain(name: str) -> list[str]:

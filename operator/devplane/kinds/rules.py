@@ -24,6 +24,12 @@ def invalid_go(path: str, shown: str, detail: str) -> Cause:
     return Cause("FieldValueInvalid", f"Invalid value: {shown}: {detail}", path)
 
 
+def unsupported_go(path: str, shown: str, choices: Sequence[str]) -> Cause:
+    """`shown` is the whole value as Go prints it."""
+    known = ", ".join(go_quote(one) for one in choices)
+    return Cause("FieldValueNotSupported", f"Unsupported value: {shown}: supported values: {known}", path)
+
+
 def not_negative(value: Any, path: str) -> Iterator[Cause]:
     if isinstance(value, int) and value < 0:
         yield Cause.invalid(path, value, NOT_NEGATIVE)
@@ -38,6 +44,12 @@ def one_of(value: Any, choices: Sequence[str], path: str) -> Iterator[Cause]:
     """A value that is set must be one of `choices`, shown in the order given."""
     if value is not None and value not in choices:
         yield Cause.unsupported(path, value, choices)
+
+
+def not_above_all(value: Any, path: str) -> Iterator[Cause]:
+    """A percentage of at most everything."""
+    if isinstance(value, str) and re.fullmatch(r"[0-9]+%", value) and int(value[:-1]) > 100:
+        yield Cause.invalid(path, value, "must not be greater than 100%")
 
 
 def named(value: str, rule: Callable[[str], list[str]], path: str) -> Iterator[Cause]:
@@ -109,7 +121,10 @@ def _go_requirement(one: Obj) -> str:
 
 
 def selector(found: Obj | None, path: str) -> Iterator[Cause]:
-    """Operators of a label selector and what each needs."""
+    """Labels and operators of a label selector, and what each operator needs."""
+    from devplane.kinds.metadata import label_value, labels, qualified_name
+
+    yield from labels((found or {}).get("matchLabels"), f"{path}.matchLabels")
     for at, one in enumerate((found or {}).get("matchExpressions") or ()):
         where, operator = f"{path}.matchExpressions[{at}]", one.get("operator")
         if operator in ("In", "NotIn") and not one.get("values"):
@@ -120,6 +135,9 @@ def selector(found: Obj | None, path: str) -> Iterator[Cause]:
             )
         elif operator not in ("In", "NotIn", "Exists", "DoesNotExist"):
             yield Cause.invalid(f"{where}.operator", operator, "not a valid selector operator")
+        yield from named(one.get("key", ""), qualified_name, f"{where}.key")
+        for number, value in enumerate(one.get("values") or ()):
+            yield from named(value, label_value, f"{where}.values[{number}]")
 
 
 def go_template(template: Obj) -> str:

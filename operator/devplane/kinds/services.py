@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devplane.errors import Cause, go_quote
-from devplane.kinds import metadata, rules
+from devplane.kinds import metadata, networking, rules
 from devplane.schemas.types import Obj
 
 TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
@@ -15,7 +15,9 @@ TYPES = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 def default(service: Obj) -> None:
     spec = service["spec"]
     spec.setdefault("sessionAffinity", "None")
-    if spec["sessionAffinity"] == "ClientIP":
+    if spec["sessionAffinity"] == "None":
+        spec.pop("sessionAffinityConfig", None)
+    elif spec["sessionAffinity"] == "ClientIP":
         timeout = spec.setdefault("sessionAffinityConfig", {}).setdefault("clientIP", {})
         timeout.setdefault("timeoutSeconds", 10800)
     kind = spec.setdefault("type", "ClusterIP")
@@ -56,9 +58,76 @@ def validate(new: Obj, old: Obj | None) -> list[Cause]:
     found += rules.one_of(kind, TYPES, "spec.type")
     if kind == "ExternalName":
         found += _external(spec)
-    if kind == "LoadBalancer" and spec.get("clusterIP") == "None":
-        found.append(Cause.invalid("spec.clusterIPs[0]", "None", "may not be set to 'None' for LoadBalancer services"))
+    if kind in ("LoadBalancer", "NodePort") and spec.get("clusterIP") == "None":
+        detail = f"may not be set to 'None' for {kind} services"
+        found.append(Cause.invalid("spec.clusterIPs[0]", "None", detail))
+    found += [*_families(spec), *_affinity(spec), *_outside(spec), *_own_addresses(spec)]
     return found if old is None else [*found, *_addresses(spec, old["spec"])]
+
+
+def _families(spec: Obj) -> Iterator[Cause]:
+    """There is one network of one family."""
+    for at, one in enumerate(spec.get("ipFamilies") or ()):
+        yield from rules.one_of(one, ("IPv4", "IPv6"), f"spec.ipFamilies[{at}]")
+        if one == "IPv6" and spec.get("clusterIP") != "None":
+            yield Cause.invalid(f"spec.ipFamilies[{at}]", one, "not configured on this cluster")
+    policy = spec.get("ipFamilyPolicy")
+    yield from rules.one_of(policy, ("PreferDualStack", "RequireDualStack", "SingleStack"), "spec.ipFamilyPolicy")
+    if policy == "RequireDualStack" and spec.get("clusterIP") != "None":
+        detail = "this cluster is not configured for dual-stack services"
+        yield Cause.invalid("spec.ipFamilyPolicy", policy, detail)
+
+
+def _affinity(spec: Obj) -> Iterator[Cause]:
+    seconds = ((spec.get("sessionAffinityConfig") or {}).get("clientIP") or {}).get("timeoutSeconds")
+    if spec.get("sessionAffinity") == "ClientIP" and seconds is not None and not 0 < seconds <= 86400:
+        path, detail = (
+            "spec.sessionAffinityConfig.clientIP.timeoutSeconds",
+            "must be greater than 0 and less than 86400",
+        )
+        yield Cause.invalid(path, seconds, detail)
+
+
+def _outside(spec: Obj) -> Iterator[Cause]:
+    """What only services have that are reached from outside."""
+    kind, policies = spec.get("type"), ("Cluster", "Local")
+    for at, one in enumerate(spec.get("externalIPs") or ()):
+        yield from networking.reachable(one, f"spec.externalIPs[{at}]")
+    ranges = spec.get("loadBalancerSourceRanges") or ()
+    if kind != "LoadBalancer":
+        words = "may only be used when `type` is 'LoadBalancer'"
+        if ranges:
+            yield Cause.forbidden("spec.LoadBalancerSourceRanges", words)
+        for field in ("allocateLoadBalancerNodePorts", "loadBalancerClass"):
+            if field in spec:
+                yield Cause.forbidden(f"spec.{field}", words)
+    for at, one in enumerate(ranges):
+        yield from networking.cidr(one, f"spec.LoadBalancerSourceRanges[{at}]")
+    external = spec.get("externalTrafficPolicy")
+    if external is not None and kind not in ("LoadBalancer", "NodePort") and not spec.get("externalIPs"):
+        detail = "may only be set for externally-accessible services"
+        yield Cause.invalid("spec.externalTrafficPolicy", external, detail)
+    else:
+        yield from rules.one_of(external, policies, "spec.externalTrafficPolicy")
+    yield from rules.one_of(spec.get("internalTrafficPolicy"), policies, "spec.internalTrafficPolicy")
+    yield from rules.one_of(spec.get("trafficDistribution"), ("PreferClose",), "spec.trafficDistribution")
+    if spec.get("healthCheckNodePort") and (kind != "LoadBalancer" or external != "Local"):
+        detail = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
+        yield Cause.invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], detail)
+
+
+def _own_addresses(spec: Obj) -> Iterator[Cause]:
+    first, every = spec.get("clusterIP") or "", spec.get("clusterIPs") or []
+    if spec.get("type") == "ExternalName":
+        if every:
+            yield Cause.forbidden("spec.clusterIPs", "may not be set for ExternalName services")
+        return
+    if every and first != every[0]:
+        detail = "first value must match `clusterIP`" if first else "must be empty when `clusterIP` is not specified"
+        yield rules.invalid_go("spec.clusterIPs", rules.go_list(every), detail)
+    for at, one in enumerate(every):
+        if one != "None":
+            yield from networking.address(one, f"spec.clusterIPs[{at}]")
 
 
 def _external(spec: Obj) -> Iterator[Cause]:
@@ -93,6 +162,11 @@ def _ports(spec: Obj) -> Iterator[Cause]:
         if number is None or not 1 <= number <= 65535:
             yield Cause.invalid(f"{where}.port", number or 0, rules.PORT_WORDS)
         yield from rules.one_of(port.get("protocol"), ("SCTP", "TCP", "UDP"), f"{where}.protocol")
+        if port.get("nodePort") and spec.get("type") not in ("LoadBalancer", "NodePort"):
+            detail = f"may not be used when `type` is '{spec.get('type')}'"
+            yield Cause.forbidden(f"{where}.nodePort", detail)
+        if port.get("appProtocol"):
+            yield from metadata.label_key(port["appProtocol"], f"{where}.appProtocol")
         yield from _target(port.get("targetPort"), f"{where}.targetPort")
         same = [one for one in ports[:at] if _listens(one) == _listens(port)]
         if same:

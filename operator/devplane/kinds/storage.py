@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from devplane.errors import Cause
-from devplane.kinds import metadata, rules
+from devplane.kinds import metadata, placement, rules, volumes
+from devplane.kinds.pods import changes
 from devplane.schemas.quantities import amount
 from devplane.schemas.types import Obj
 
@@ -16,7 +17,9 @@ MODES = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 CLAIM_WORDS = (
     "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
 )
+PHASES = ("Delete", "Recycle", "Retain")
 SECRET_KEYS = {
+    "kubernetes.io/basic-auth": ("username", "password"),
     "kubernetes.io/dockerconfigjson": (".dockerconfigjson",),
     "kubernetes.io/dockercfg": (".dockercfg",),
     "kubernetes.io/tls": ("tls.crt", "tls.key"),
@@ -25,7 +28,8 @@ SECRET_KEYS = {
 
 
 def default_secret(secret: Obj) -> None:
-    secret.setdefault("type", "Opaque")
+    if not secret.get("type"):
+        secret["type"] = "Opaque"
     plain = secret.pop("stringData", None)
     for key, text in (plain or {}).items():
         secret.setdefault("data", {})[key] = b64encode(text.encode()).decode()
@@ -33,13 +37,20 @@ def default_secret(secret: Obj) -> None:
 
 def default_claim(claim: Obj) -> None:
     claim["spec"].setdefault("volumeMode", "Filesystem")
+
+
+def default_claim_template(claim: Obj) -> None:
+    """A claim inside of another object shows its first status too."""
+    claim |= {"apiVersion": "v1", "kind": "PersistentVolumeClaim"}
+    default_claim(claim)
     claim.setdefault("status", {}).setdefault("phase", "Pending")
 
 
 def default_volume(volume: Obj) -> None:
     volume["spec"].setdefault("persistentVolumeReclaimPolicy", "Retain")
     volume["spec"].setdefault("volumeMode", "Filesystem")
-    volume["status"].setdefault("phase", "Pending")
+    if "hostPath" in volume["spec"]:
+        volume["spec"]["hostPath"].setdefault("type", "")
 
 
 def default_class(storage_class: Obj) -> None:
@@ -105,24 +116,108 @@ def validate_claim(new: Obj, old: Obj | None) -> list[Cause]:
     spec = new["spec"]
     if old is not None:
         return [*_claim_updates(spec, old["spec"])]
-    found = (
-        [] if spec.get("accessModes") else [Cause.required("spec.accessModes", "at least 1 access mode is required")]
-    )
-    for mode in spec.get("accessModes") or ():
-        found += rules.one_of(mode, MODES, "spec.accessModes")
-    asked = (spec["resources"].get("requests") or {}).get("storage")
+    return [*claim_spec(spec, "spec")]
+
+
+def claim_spec(spec: Obj, path: str) -> Iterator[Cause]:
+    """Causes in the spec of a new claim, or of a template of claims."""
+    modes = spec.get("accessModes") or ()
+    if not modes:
+        yield Cause.required(f"{path}.accessModes", "at least 1 access mode is required")
+    yield from rules.selector(spec.get("selector"), f"{path}.selector")
+    yield from _modes(modes, f"{path}.accessModes")
+    asked = ((spec.get("resources") or {}).get("requests") or {}).get("storage")
     if asked is None:
-        found.append(Cause.required("spec.resources[storage]"))
+        yield Cause.required(f"{path}.resources[storage]")
     elif amount(asked) <= 0:
-        found.append(Cause.invalid("spec.resources[storage]", str(asked), "must be greater than zero"))
-    return found
+        yield Cause.invalid(f"{path}.resources[storage]", str(asked), "must be greater than zero")
+    if spec.get("storageClassName"):
+        yield from rules.named(spec["storageClassName"], metadata.subdomain, f"{path}.storageClassName")
+    yield from rules.one_of(spec.get("volumeMode"), ("Block", "Filesystem"), f"{path}.volumeMode")
+
+
+def _modes(modes: Iterable[str], path: str) -> Iterator[Cause]:
+    for mode in modes:
+        yield from rules.one_of(mode, MODES, path)
+    if "ReadWriteOncePod" in modes and len(tuple(modes)) > 1:
+        yield Cause.forbidden(path, "may not use ReadWriteOncePod with other access modes")
+
+
+_ABOUT = frozenset({
+    "accessModes", "capacity", "claimRef", "mountOptions", "nodeAffinity", "persistentVolumeReclaimPolicy",
+    "storageClassName", "volumeMode", "volumeAttributesClassName",
+})  # fmt: skip
+
+
+def validate_volume(new: Obj, old: Obj | None) -> list[Cause]:
+    spec = new["spec"]
+    found = [] if spec.get("accessModes") else [Cause.required("spec.accessModes")]
+    found += _modes(spec.get("accessModes") or (), "spec.accessModes")
+    found += _capacity(spec.get("capacity") or {})
+    found += _source(spec)
+    policy = spec.get("persistentVolumeReclaimPolicy")
+    found += rules.one_of(policy, PHASES, "spec.persistentVolumeReclaimPolicy")
+    if policy == "Recycle" and (spec.get("hostPath") or {}).get("path") == "/":
+        detail = "may not be 'recycle' for a hostPath mount of '/'"
+        found.append(Cause.forbidden("spec.persistentVolumeReclaimPolicy", detail))
+    if spec.get("storageClassName"):
+        found += rules.named(spec["storageClassName"], metadata.subdomain, "spec.storageClassName")
+    found += rules.one_of(spec.get("volumeMode"), ("Block", "Filesystem"), "spec.volumeMode")
+    return found if old is None else [*found, *_volume_updates(spec, old["spec"])]
+
+
+def _capacity(capacity: Obj) -> Iterator[Cause]:
+    if not capacity:
+        yield Cause.required("spec.capacity")
+    if set(capacity) != {"storage"}:
+        yield rules.unsupported_go("spec.capacity", f"core.ResourceList{{{', '.join(capacity)}}}", ("storage",))
+    for name, value in capacity.items():
+        if amount(value) <= 0:
+            yield Cause.invalid(f"spec.capacity[{name}]", str(value), "must be greater than zero")
+
+
+def _source(spec: Obj) -> Iterator[Cause]:
+    sources = {key: value for key, value in spec.items() if key not in _ABOUT}
+    required = (spec.get("nodeAffinity") or {}).get("required")
+    if required is not None:
+        yield from placement.node_selector(required, "spec.nodeAffinity.required")
+    elif "local" in sources:
+        yield Cause.required("spec.nodeAffinity", "Local volume requires node affinity")
+    yield from volumes.details(sources, "spec")
+
+
+def _volume_updates(spec: Obj, old: Obj) -> Iterator[Cause]:
+    before, after = ({key: one[key] for key in one if key not in _ABOUT} for one in (old, spec))
+    if before != after:
+        words = "spec.persistentvolumesource is immutable after creation"
+        yield Cause.forbidden("spec.persistentvolumesource", words)
+    if spec.get("volumeMode") != old.get("volumeMode"):
+        yield Cause.invalid("volumeMode", spec.get("volumeMode"), rules.IMMUTABLE)
+
+
+def validate_class(new: Obj, _: Obj | None) -> list[Cause]:
+    name = new.get("provisioner") or ""
+    found = [*rules.named(name.lower(), metadata.qualified_name, "provisioner")] if name else []
+    if not name:
+        found.append(Cause.required("provisioner"))
+    if "" in (new.get("parameters") or ()):
+        found.append(Cause.invalid("parameters", "", "field can not be empty."))
+    found += rules.one_of(new.get("reclaimPolicy"), ("Delete", "Retain"), "reclaimPolicy")
+    modes = ("Immediate", "WaitForFirstConsumer")
+    return [*found, *rules.one_of(new.get("volumeBindingMode"), modes, "volumeBindingMode")]
 
 
 def _claim_updates(spec: Obj, old: Obj) -> Iterator[Cause]:
     """A claim is bound by the server, may grow, and otherwise stays as it is."""
-    may_change = ["resources", *(key for key in ("volumeName", "storageClassName") if not old.get(key))]
+    may_change = [
+        *(["resources"] if old.get("volumeName") else []),
+        *(key for key in ("volumeName", "storageClassName") if not old.get(key)),
+    ]
     if {**old, **{key: spec[key] for key in may_change if key in spec}} != spec:
-        yield Cause.forbidden("spec", CLAIM_WORDS)
+        yield Cause.forbidden("spec", f"{CLAIM_WORDS}\n{changes(spec, old)}")
+        if spec.get("volumeMode") != old.get("volumeMode"):
+            yield Cause.invalid("volumeMode", spec.get("volumeMode"), rules.IMMUTABLE)
+        return
     before, after = ((one["resources"].get("requests") or {}).get("storage", "0") for one in (old, spec))
     if amount(after) < amount(before):
         yield Cause.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")

@@ -37,7 +37,12 @@ def validate(volumes: list[Obj], path: str) -> Iterator[Cause]:
 
 
 def _source(volume: Obj, path: str) -> Iterator[Cause]:
-    kinds = [kind for kind in volume if kind != "name"]
+    return details({kind: found for kind, found in volume.items() if kind != "name"}, path)
+
+
+def details(volume: Obj, path: str) -> Iterator[Cause]:
+    """What a volume is made of: one source, and what that needs."""
+    kinds = list(volume)
     if not kinds:
         yield Cause.required(path, "must specify a volume type")
     for extra in kinds[1:]:

@@ -71,6 +71,9 @@ class Strategies:
     def _prepare_service(self, new: Obj, old: Obj | None) -> None:
         spec = new["spec"]
         before = {} if old is None else old["spec"]
+        if spec.get("type") == "ExternalName" and before.get("type") not in (None, "ExternalName"):
+            self._release(spec, before)
+            return
         for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
             if key in before and not spec.get(key):
                 spec[key] = before[key]
@@ -81,6 +84,13 @@ class Strategies:
         spec.setdefault("clusterIPs", [spec["clusterIP"]])
         spec.setdefault("ipFamilies", ["IPv4"])
         spec.setdefault("ipFamilyPolicy", "SingleStack")
+
+    @staticmethod
+    def _release(spec: Obj, before: Obj) -> None:
+        """What becomes an ExternalName gives back the addresses that it still names."""
+        if spec.get("clusterIP", "") in ("", before.get("clusterIP")):
+            for key in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy", "internalTrafficPolicy"):
+                spec.pop(key, None)
 
     def check_quotas(self, resource: Resource, new: Obj) -> None:
         """Raises 403 when the namespace has no room for a new object."""

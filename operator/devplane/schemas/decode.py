@@ -248,4 +248,4 @@ def _normalize_child(owner: Obj, name: str, types: TypeNode, *, is_kept: bool) -
 
 def _zero(types: TypeNode, name: str, zero: Any) -> Any:
     child = types.child(name)
-    return child.zero() if zero == {} and child is not None else zero
+    return child.zero() if zero == {} and child is not None else copy.deepcopy(zero)

@@ -5,6 +5,7 @@ The same view serves built-in kinds (definitions with `$ref`) and custom resourc
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from functools import cached_property
 from typing import Any
@@ -87,7 +88,7 @@ class TypeNode:
         zeros: Obj = {}
         for name, value in self.schema.get("x-go-zero", {}).items():
             child = self.child(name)
-            zeros[name] = child.zero() if value == {} and child is not None else value
+            zeros[name] = child.zero() if value == {} and child is not None else copy.deepcopy(value)
         return zeros
 
 

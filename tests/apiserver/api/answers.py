@@ -7,10 +7,16 @@ from typing import Any
 
 from apiserver.api.replay import comparable
 
-_GO = r"(?:\[\]|map\[|v1\.|core\.|batch\.|intstr\.|policy\.|networking\.|rbac\.|autoscaling\.)[^\n]*?[})]"
+_GO = r"(?:\[\]|map\[|v1\.|core\.|apps\.|batch\.|policy\.|networking\.|rbac\.|autoscaling\.)[^\n]*?[})]"
 # Values that are no text were shown as Go's %#v until 1.33 and are JSON since; lengths are of bytes in words too.
 _WORDS = (
-    (re.compile(rf"Invalid value: (?:[\[{{].*?[\]}}]|{_GO}): (?=[a-zA-Z`])"), "Invalid value: <value>: "),
+    (re.compile(r'intstr\.IntOrString{Type:0, IntVal:(-?\d+), StrVal:""}'), r"\1"),
+    (re.compile(r"intstr\.IntOrString{Type:1, IntVal:0, StrVal:(\"[^\"]*\")}"), r"\1"),
+    (re.compile(rf"Duplicate value: (?:[\[{{][^\n]*[\]}}]|{_GO})$"), "Duplicate value: <value>"),
+    (
+        re.compile(rf"(Invalid|Unsupported) value: (?:[\[{{].*?[\]}}]|{_GO}|null): (?=[a-zA-Z`])"),
+        r"\1 value: <value>: ",
+    ),
     (re.compile(r"(must be no more than \d+) (?:bytes|characters)"), r"\1 <long>"),
     (re.compile(r"a (?:valid label key|qualified name) must"), "a <key> must"),
     (re.compile(r"(previously negative\)\n).*", re.DOTALL), r"\1<difference>"),

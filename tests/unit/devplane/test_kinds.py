@@ -178,7 +178,7 @@ def test_of_a_running_pod_only_a_few_fields_may_change() -> None:
         ),
         (
             {"successPolicy": {"rules": [{"succeededIndexes": "0"}]}},
-            'spec.successPolicy: Invalid value: "NonIndexed": requires indexed completion mode',
+            "spec.successPolicy: Invalid value: batch.SuccessPolicy{}: requires indexed completion mode",
         ),
     ],
 )
@@ -311,8 +311,10 @@ def test_a_claim_says_how_much_and_how_it_is_used() -> None:
 def test_a_claim_may_be_bound_and_may_grow() -> None:
     old = claim()
     assert causes(changed(old, volumeName="v"), old) == []
-    assert causes(changed(old, resources={"requests": {"storage": "2Gi"}}), old) == []
-    assert causes(changed(old, resources={"requests": {"storage": "1Mi"}}), old) != []
+    assert causes(changed(old, resources={"requests": {"storage": "2Gi"}}), old) != [], "it is not bound yet"
+    bound = changed(old, volumeName="v")
+    assert causes(changed(bound, resources={"requests": {"storage": "2Gi"}}), bound) == []
+    assert causes(changed(bound, resources={"requests": {"storage": "1Mi"}}), bound) != []
     assert causes(changed(old, accessModes=["ReadWriteMany"]), old)[0].startswith("spec: Forbidden: spec is immutable")
 
 

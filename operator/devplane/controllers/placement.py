@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
+from devplane.controllers.neighbours import NO_PORTS, Namespaces, Neighbourhood, Place, lacks_ports
 from devplane.objects import Obj, is_terminal, name_of, quantity, requests
 
 NO_VICTIMS = "No preemption victims found for incoming pod."
@@ -26,6 +27,7 @@ class Room:
     is_cordoned: bool
     total: Mapping[str, Decimal]
     used: Mapping[str, Decimal]
+    pods: tuple[Obj, ...] = ()
 
     def lacking(self, wanted: Mapping[str, Decimal]) -> list[str]:
         """Why `wanted` does not fit, in the scheduler's order."""
@@ -47,10 +49,10 @@ class Room:
 def room(node: Obj, pods: Iterable[Obj]) -> Room:
     """`pods` are those bound to the node; ended ones take nothing."""
     used: dict[str, Decimal] = {}
-    for pod in pods:
-        if not is_terminal(pod):
-            for resource, amount in {**requests(pod), "pods": Decimal(1)}.items():
-                used[resource] = used.get(resource, Decimal(0)) + amount
+    living = tuple(pod for pod in pods if not is_terminal(pod))
+    for pod in living:
+        for resource, amount in {**requests(pod), "pods": Decimal(1)}.items():
+            used[resource] = used.get(resource, Decimal(0)) + amount
     allocatable = (node.get("status") or {}).get("allocatable") or {}
     return Room(
         name_of(node),
@@ -59,7 +61,12 @@ def room(node: Obj, pods: Iterable[Obj]) -> Room:
         bool(node["spec"].get("unschedulable")),
         {resource: quantity(amount) for resource, amount in allocatable.items()},
         used,
+        living,
     )
+
+
+def _unlabelled(_: str) -> Mapping[str, str]:
+    return {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +77,16 @@ class Unfit:
     helpless: bool = True
 
 
-def unfit(pod: Mapping[str, Any], node: Room) -> Unfit | None:
+def neighbourhood(pod: Mapping[str, Any], nodes: Sequence[Room], namespaces: Namespaces) -> Neighbourhood:
+    """Nodes that the pod's own selector refuses don't count for its spread."""
+
+    def is_eligible(place: Place) -> bool:
+        return isinstance(place, Room) and _selected(pod["spec"], place) and _has_affinity(pod["spec"], place)
+
+    return Neighbourhood(pod, nodes, namespaces, is_eligible)
+
+
+def unfit(pod: Mapping[str, Any], node: Room, around: Neighbourhood) -> Unfit | None:
     """The first filter that refuses decides, as in kube-scheduler."""
     spec = pod["spec"]
     tolerations = spec.get("tolerations") or ()
@@ -81,8 +97,12 @@ def unfit(pod: Mapping[str, Any], node: Room) -> Unfit | None:
             return Unfit((f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}",))
     if not (_selected(spec, node) and _has_affinity(spec, node)):
         return Unfit(("node(s) didn't match Pod's node affinity/selector",))
-    lacking = node.lacking(requests(pod))
-    return Unfit(tuple(lacking), helpless=False) if lacking else None
+    if lacks_ports(pod, node):
+        return Unfit((NO_PORTS,), helpless=False)
+    if lacking := node.lacking(requests(pod)):
+        return Unfit(tuple(lacking), helpless=False)
+    found = around.objection(node)
+    return None if found is None else Unfit((found.reason,), found.helpless)
 
 
 def _selected(spec: Mapping[str, Any], node: Room) -> bool:
@@ -151,9 +171,10 @@ def patience(pod: Mapping[str, Any], taints: Sequence[Obj]) -> float | None:
     return max(min(borne), 0) if borne else None
 
 
-def refusal(pod: Mapping[str, Any], nodes: Sequence[Room]) -> str:
+def refusal(pod: Mapping[str, Any], nodes: Sequence[Room], namespaces: Namespaces = _unlabelled) -> str:
     """Why `pod` fits nowhere, as kube-scheduler puts it; empty where it fits."""
-    found = [why for why in (unfit(pod, node) for node in nodes) if why is not None]
+    around = neighbourhood(pod, nodes, namespaces)
+    found = [why for why in (unfit(pod, node, around) for node in nodes) if why is not None]
     if len(found) < len(nodes):
         return ""
     if not nodes:
@@ -172,9 +193,10 @@ def no_node(reasons: Mapping[str, int], preemption: Mapping[str, int], count: in
     return f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {help_}."
 
 
-def best(pod: Mapping[str, Any], nodes: Iterable[Room]) -> Room | None:
+def best(pod: Mapping[str, Any], nodes: Sequence[Room], namespaces: Namespaces = _unlabelled) -> Room | None:
     """The node that is preferred, then the one that is least full: the scheduler's default spreads."""
-    fitting = [node for node in nodes if unfit(pod, node) is None]
+    around = neighbourhood(pod, nodes, namespaces)
+    fitting = [node for node in nodes if unfit(pod, node, around) is None]
     return max(fitting, key=lambda node: _score(pod, node), default=None)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from devplane.controllers import placement
 from devplane.controllers.loop import Controller, Key, own_key
+from devplane.controllers.neighbours import Namespaces, is_sociable
 from devplane.controllers.placement import NO_HELP, Room, best, room
 from devplane.objects import (
     Obj,
@@ -26,12 +27,17 @@ if TYPE_CHECKING:
 COMPONENT = "default-scheduler"
 
 
-def refusal(pod: Mapping[str, Any], nodes: Sequence[Room], claims: Mapping[str, Obj | None]) -> str:
+def refusal(
+    pod: Mapping[str, Any],
+    nodes: Sequence[Room],
+    claims: Mapping[str, Obj | None],
+    namespaces: Namespaces = lambda _: {},
+) -> str:
     """Why the pod can't be bound, or nothing."""
     if why := claim_refusal(claims):
         count = len(nodes)
         return f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {count} {NO_HELP}"
-    return placement.refusal(pod, nodes)
+    return placement.refusal(pod, nodes, namespaces)
 
 
 def claim_refusal(claims: Mapping[str, Obj | None]) -> str:
@@ -51,6 +57,7 @@ class Scheduler:
     def __init__(self, client: Client) -> None:
         self._client = client
         self._waiting: dict[Key, None] = {}
+        self._sociable: dict[Key, None] = {}
         self._rooms: list[Room] | None = None
 
     def controller(self) -> Controller:
@@ -61,18 +68,25 @@ class Scheduler:
         """A new pod concerns itself; room or a claim that comes concerns every pod that waits."""
         is_over = resource == "pods" and (type_ == "DELETED" or is_terminal(obj))
         if resource == "pods" and not obj["spec"].get("nodeName"):
-            return self._wait(own_key(obj), is_over=is_over)
+            return self._wait(obj, is_over=is_over)
         self._rooms = None
         if resource == "pods":
-            self._waiting.pop(own_key(obj), None)
-        return () if resource == "pods" and not is_over else list(self._waiting)
+            self._forget(own_key(obj))
+        return list(self._sociable if resource == "pods" and not is_over else self._waiting)
 
-    def _wait(self, key: Key, *, is_over: bool) -> Iterable[Key]:
+    def _wait(self, pod: Obj, *, is_over: bool) -> Iterable[Key]:
+        key = own_key(pod)
         if is_over:
-            self._waiting.pop(key, None)
+            self._forget(key)
             return ()
         self._waiting[key] = None
+        if is_sociable(pod):
+            self._sociable[key] = None
         return (key,)
+
+    def _forget(self, key: Key) -> None:
+        self._waiting.pop(key, None)
+        self._sociable.pop(key, None)
 
     def sync(self, key: Key) -> None:
         pod = self._client.get("pods", *key)
@@ -87,8 +101,8 @@ class Scheduler:
 
     def _place(self, pod: Obj) -> None:
         nodes = self._nodes()
-        why = refusal(pod, nodes, self._claims(pod))
-        if not why and (node := best(pod, nodes)) is not None:
+        why = refusal(pod, nodes, self._claims(pod), self._labels)
+        if not why and (node := best(pod, nodes, self._labels)) is not None:
             self._bind(pod, node.name)
         elif self._show(pod, "Unschedulable", why):
             self._client.note(pod, "Warning", "FailedScheduling", why, COMPONENT, "Scheduling")
@@ -113,6 +127,10 @@ class Scheduler:
         others = [one for one in pod["status"].get("conditions") or () if one["type"] != "PodScheduled"]
         change = {"status": {"conditions": [*others, found]}}
         self._client.patch("pods", namespace_of(pod), name_of(pod), change, subresource="status")
+
+    def _labels(self, namespace: str) -> Mapping[str, str]:
+        found = self._client.get("namespaces", "", namespace) or {"metadata": {}}
+        return found["metadata"].get("labels") or {}
 
     def _claims(self, pod: Obj) -> dict[str, Obj | None]:
         volumes = pod["spec"].get("volumes") or ()

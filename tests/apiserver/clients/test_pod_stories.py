@@ -268,3 +268,46 @@ def test_kubectl_shows_that_a_pod_is_held_at_a_gate(raw: Raw, cluster: Any) -> N
     raw.made(raw.at("pods"), pod(script("true"), schedulingGates=[{"name": "example.com/wait"}]))
     becomes(raw, "pods", "p", has("PodScheduled", "False"))
     assert cluster.kubectl("get", "pod", "p", "--no-headers").split()[2] == "SchedulingGated"
+
+
+ASSIGNING = "concepts/scheduling-eviction/assign-pod-node/"
+
+
+def beside(kind: str, **labels: str) -> Obj:
+    rule = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": labels}}
+    return {"affinity": {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [rule]}}}
+
+
+def waits(raw: Raw, name: str) -> str:
+    """Why a pod has no node."""
+    held = condition(becomes(raw, "pods", name, has("PodScheduled", "False")), "PodScheduled")
+    assert held is not None
+    return str(held["message"])
+
+
+@docs(f"{ASSIGNING}#inter-pod-affinity-and-anti-affinity")
+def test_pod_waits_for_the_pod_that_it_wants_to_be_beside(raw: Raw) -> None:
+    raw.made(raw.at("pods"), pod(script("true"), **beside("podAffinity", app="friend")))
+    assert "node(s) didn't match pod affinity rules" in waits(raw, "p")
+    raw.made(raw.at("pods"), pod(script(FOREVER), name="friend"))
+    becomes(raw, "pods", "p", in_phase("Succeeded"))
+
+
+@docs("concepts/scheduling-eviction/topology-spread-constraints/")
+def test_pod_waits_where_no_node_has_the_topology_of_its_spread(raw: Raw) -> None:
+    rule = {"maxSkew": 1, "topologyKey": "example.com/nowhere", "whenUnsatisfiable": "DoNotSchedule"}
+    chosen = {"labelSelector": {"matchLabels": {"app": "p"}}}
+    raw.made(raw.at("pods"), pod(script("true"), topologySpreadConstraints=[{**rule, **chosen}]))
+    assert "node(s) didn't match pod topology spread constraints (missing required label)" in waits(raw, "p")
+
+
+@docs(f"{ASSIGNING}#inter-pod-affinity-and-anti-affinity", "concepts/configuration/overview/")
+def test_pods_that_keep_apart_or_share_a_host_port_are_not_on_one_node(raw: Raw) -> None:
+    port = {"ports": [{"containerPort": 80, "hostPort": 41873}]}
+    raw.made(raw.at("pods"), pod(script(FOREVER, **port), name="a", labels={"app": "x"}))
+    node = becomes(raw, "pods", "a", is_running())["spec"]["nodeName"]
+    there = {"nodeSelector": {"kubernetes.io/hostname": node}}
+    raw.made(raw.at("pods"), pod(script("true"), name="b", **beside("podAntiAffinity", app="x"), **there))
+    raw.made(raw.at("pods"), pod(script("true", **port), name="c", **there))
+    assert "node(s) didn't match pod anti-affinity rules" in waits(raw, "b")
+    assert "node(s) didn't have free ports for the requested pod ports" in waits(raw, "c")

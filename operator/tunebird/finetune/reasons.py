@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
+from tunebird.kube.summary import scheduling
+
 
 class Then(StrEnum):
     """What follows: the job fails, another attempt that counts or one that doesn't, or more waiting."""
@@ -171,7 +173,7 @@ def why_exited(exited: Exit) -> Why:
 
 def why_unschedulable(message: str) -> Why:
     """Of a pod that the scheduler finds no node for, from the scheduler's sentence."""
-    text = message.partition(" preemption:")[0]
+    text = scheduling(message)
     lower = text.lower()
     if re.search(r"insufficient [-a-z0-9.]+/", lower):
         return Why("InsufficientGPUs", text)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tunebird.kube.meta import Manifest
+from tunebird.kube.summary import scheduling
 from tunebird.rollout.manifests import CONTAINER
 
 LONGEST = 500
@@ -118,7 +119,7 @@ def _unscheduled(status: Mapping[str, Any]) -> tuple[str, str] | None:
     scheduled = next((item for item in conditions if item["type"] == "PodScheduled"), None)
     if scheduled is None or scheduled.get("status") != "False":
         return None
-    return (scheduled.get("reason") or "Unschedulable", str(scheduled.get("message", "")).partition(" preemption:")[0])
+    return (scheduled.get("reason") or "Unschedulable", scheduling(str(scheduled.get("message", ""))))
 
 
 def _line(text: str) -> str:

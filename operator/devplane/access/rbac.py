@@ -90,7 +90,7 @@ class Authorizer:
         if namespace:
             bindings = [*bindings, *self._store.items(_BINDINGS, namespace)]
         for binding in bindings:
-            subject = next((one for one in binding.get("subjects") or () if _is(one, user)), None)
+            subject = next((one for one in binding.get("subjects") or () if _is(binding, one, user)), None)
             if subject is not None:
                 yield _reason(binding, subject), self.rules_of(binding) or ()
 
@@ -116,16 +116,21 @@ class Authorizer:
         return found
 
 
-def _is(subject: Obj, user: User) -> bool:
+def _is(binding: Obj, subject: Obj, user: User) -> bool:
     match subject["kind"]:
         case "User":
             return bool(subject["name"] == user.name)
         case "Group":
             return subject["name"] in user.groups
         case "ServiceAccount":
-            return user.name == f"system:serviceaccount:{subject.get('namespace', '')}:{subject['name']}"
+            return user.name == f"system:serviceaccount:{_namespace(binding, subject)}:{subject['name']}"
         case _:
             return False
+
+
+def _namespace(binding: Obj, subject: Obj) -> str:
+    """A service account's own, or else the binding's."""
+    return str(subject.get("namespace") or binding["metadata"].get("namespace", ""))
 
 
 def _reason(binding: Obj, subject: Obj) -> str:
@@ -134,7 +139,8 @@ def _reason(binding: Obj, subject: Obj) -> str:
 
     role = binding["roleRef"]
     bound = located(binding["metadata"]["name"], binding["metadata"].get("namespace", ""))
-    who = f"{subject['kind']} {located(subject['name'], subject.get('namespace', ''))}"
+    home = _namespace(binding, subject) if subject["kind"] == "ServiceAccount" else ""
+    who = f"{subject['kind']} {located(subject['name'], home)}"
     return f'RBAC: allowed by {binding["kind"]} {bound} of {role["kind"]} "{role["name"]}" to {who}'
 
 

@@ -6,6 +6,8 @@ import hashlib
 from base64 import b64encode
 from typing import Any
 
+import orjson
+
 from devplane.resources.registry import Registry, Resource, Subresource
 
 Obj = dict[str, Any]
@@ -27,6 +29,25 @@ VERSION: Obj = {
     "compiler": "none",
     "platform": "linux/amd64",
 }
+
+V2_PROTOBUF = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+
+
+def openapi_v2(accept: str) -> tuple[bytes, str]:
+    """A document without paths, and its media type.
+
+    Clients that read version 3 fall back to it for a kind that is not served, and read there too that it is not.
+    """
+    info = {"title": "Kubernetes", "version": VERSION["gitVersion"]}
+    if "v2@v1.0+protobuf" not in accept and "v2.v1.0+protobuf" not in accept:
+        return orjson.dumps({"swagger": "2.0", "info": info, "paths": {}}), "application/json"
+    packed = b"".join(_field(number, text.encode()) for number, text in enumerate(info.values(), 1))
+    return _field(1, b"2.0") + _field(2, packed), V2_PROTOBUF
+
+
+def _field(number: int, value: bytes) -> bytes:
+    """Bytes of fewer than 128, as protobuf has them."""
+    return bytes([number << 3 | 2, len(value)]) + value
 
 
 def wants_aggregated(accept: str) -> bool:

@@ -44,6 +44,9 @@ class Documents:
                 return json_answer(documents.resources(registry, "", version))
             case ["apis", group, version]:
                 return json_answer(documents.resources(registry, group, version))
+            case ["openapi", "v2"]:
+                body, content_type = documents.openapi_v2(request.headers.get("Accept", ""))
+                return web.Response(body=body, headers={"Content-Type": content_type})
             case ["openapi", "v3"]:
                 return json_answer(self._openapi.index())
             case ["openapi", "v3", *rest]:

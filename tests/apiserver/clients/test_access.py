@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.clients.citing import docs
+from apiserver.clients.citing import docs, source
 from apiserver.clients.waiting import until
 from apiserver.conftest import Cluster
 
@@ -40,6 +40,22 @@ def test_a_developer_can_not_hand_on_more_than_their_own_rights(cluster: Cluster
         '{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}',
         '{APIGroups:[""], Resources:["secrets"], Verbs:["get" "delete"]}',
     ]
+
+
+@source("pkg/registry/rbac/validation/rule.go")
+def test_a_binding_means_its_own_namespace_where_an_account_names_none(cluster: Cluster) -> None:
+    cluster.kubectl("create", "role", "reader", "--verb=get", "--resource=pods")
+    role = {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "reader"}
+    binding = {"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": {"name": "readers"}}
+    subjects = [{"kind": "ServiceAccount", "name": "viewer"}]
+    cluster.kubectl("apply", "-f", "-", stdin={**binding, "roleRef": role, "subjects": subjects})
+    user = f"system:serviceaccount:{cluster.namespace}:viewer"
+    until(lambda: cluster.run("auth", "can-i", "get", "pods", f"--as={user}").returncode == 0, "it may")
+    asked = {"namespace": cluster.namespace, "verb": "get", "resource": "pods"}
+    review = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview"}
+    review = {**review, "spec": {"user": user, "resourceAttributes": asked}}
+    told = json.loads(cluster.kubectl("create", "-f", "-", "-o", "json", stdin=review))["status"]["reason"]
+    assert told.endswith(f'of Role "reader" to ServiceAccount "viewer/{cluster.namespace}"')
 
 
 # https://kubernetes.io/docs/reference/kubectl/generated/kubectl_auth/kubectl_auth_can-i/

@@ -189,6 +189,13 @@ def test_get_watches_while_another_changes(kube: Cluster, widget: str) -> None:
     watching.communicate(timeout=70)
 
 
+@docs(f"{GENERATED}kubectl_apply/")
+def test_an_object_without_its_crd_is_told_what_it_lacks(kube: Cluster) -> None:
+    refused = kube.run("apply", "-f", "-", stdin=widgets.widget(widgets.group()))
+    assert 'no matches for kind "Widget" in version "' in refused.stderr
+    assert "ensure CRDs are installed first" in refused.stderr
+
+
 @docs(f"{GENERATED}kubectl_explain/")
 def test_explain_tells_of_fields(kube: Cluster, widget: str) -> None:
     size = f"{widgets.short(widget)}.spec.size"

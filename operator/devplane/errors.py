@@ -101,8 +101,10 @@ class ApiError(Exception):
         return cls(404, "NotFound", "the server could not find the requested resource", {})
 
     @classmethod
-    def already_exists(cls, resource: str, name: str) -> ApiError:
-        return cls(409, "AlreadyExists", f'{resource} "{name}" already exists', _details(resource, name))
+    def already_exists(cls, resource: str, name: str, *, ends: bool = False) -> ApiError:
+        """`ends` says that what is there is being deleted."""
+        why = "object is being deleted: " if ends else ""
+        return cls(409, "AlreadyExists", f'{why}{resource} "{name}" already exists', _details(resource, name))
 
     @classmethod
     def conflict(cls, resource: str, name: str, why: str = MODIFIED) -> ApiError:

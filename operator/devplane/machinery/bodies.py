@@ -113,7 +113,9 @@ def isolated(resource: Resource, old: Obj, new: Obj, write: Write) -> Obj:
 def check_unchanged(target: Target, old: Obj, new: Obj) -> None:
     """Optimistic locking: 409 where the client has seen another object than the stored one."""
     asked = new["metadata"].get("resourceVersion") or ""
-    if asked and asked != old["metadata"]["resourceVersion"]:
+    if not asked.isdecimal() and asked:
+        raise ApiError(500, "", f'strconv.ParseUint: parsing "{asked}": invalid syntax')
+    if asked not in ("", "0") and asked != old["metadata"]["resourceVersion"]:
         raise ApiError.conflict(target.resource.name, target.name)
     uid = new["metadata"].get("uid") or ""
     if uid and uid != old["metadata"]["uid"]:
@@ -122,8 +124,27 @@ def check_unchanged(target: Target, old: Obj, new: Obj) -> None:
         raise ApiError.conflict(target.resource.name, target.name, why)
 
 
-def renamed(new: Obj) -> Cause:
-    return Cause.invalid("metadata.name", new["metadata"].get("name") or "", "field is immutable")
+def check_name(target: Target, new: Obj) -> None:
+    """The object that is sent is that of the URL, and says so."""
+    name = new["metadata"].get("name")
+    if not name:
+        why = f"the name of the object ({target.name} based on URL) was undeterminable: name must be provided"
+        raise ApiError.bad_request(why)
+    if name != target.name:
+        message = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
+        raise ApiError.bad_request(message)
+
+
+def patched(resource: Resource, draft: Obj, schema: Schema, write: Write) -> Obj:
+    """`draft`, which a patch made, decoded; what it can't be is the patch's fault, and shown whole."""
+    try:
+        return decoded(resource, draft, schema, write)
+    except ApiError as error:
+        why = error.message.partition(f"cannot be handled as a {resource.kind}: ")[2]
+        if not why:
+            raise
+        shown = orjson.dumps(draft, option=orjson.OPT_SORT_KEYS).decode()
+        raise ApiError.invalid("", "", [Cause.invalid("patch", shown, why)]) from None
 
 
 def same(old: Obj, new: Obj) -> bool:

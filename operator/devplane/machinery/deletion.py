@@ -25,7 +25,7 @@ CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 PROTECTED_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 LONGEST_GRACE = 10**9
 """About thirty years, so that the end of every grace period is a date."""
-POLICIES = ("Orphan", "Background", "Foreground")
+POLICIES = ("Foreground", "Background", "Orphan")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,9 @@ def options_of(body: Obj) -> DeleteOptions:
     """From a DeleteOptions body; raises 422 for what it can not mean."""
     policy = body.get("propagationPolicy")
     orphan = body.get("orphanDependents")
+    if policy is not None and orphan is not None:
+        detail = "orphanDependents and deletionPropagation cannot be both set"
+        raise ApiError.invalid("DeleteOptions.meta.k8s.io", "", [Cause.invalid("propagationPolicy", policy, detail)])
     if policy is None and orphan is not None:
         policy = "Orphan" if orphan else "Background"
     if policy is not None and policy not in POLICIES:
@@ -86,7 +89,7 @@ def delete(api: Api, target: Target, options: DeleteOptions) -> Deleted:
     if gone:
         if target.resource.key == "pods" and new != old:
             old = new = api.commit(target.resource, new)  # the end of its grace is a change of its own
-        return Deleted(api.drop(target, _last_state(old, new)), gone=True)
+        return Deleted(api.drop(target, _last_state(target, old, new)), gone=True)
     if new == old:
         return Deleted(old, gone=False)
     stored = api.commit(target.resource, new)
@@ -116,9 +119,9 @@ def _attributes(target: Target, old: Obj, options: DeleteOptions) -> Attributes:
     )
 
 
-def _last_state(old: Obj, new: Obj) -> Obj:
-    """What watchers see last: only what was begun earlier shows a deletionTimestamp."""
-    return new if old["metadata"].get("deletionTimestamp") else old
+def _last_state(target: Target, old: Obj, new: Obj) -> Obj:
+    """What watchers see last: a deletionTimestamp where it was begun earlier, and of a pod in any case."""
+    return new if target.resource.key == "pods" or old["metadata"].get("deletionTimestamp") else old
 
 
 def _check_preconditions(target: Target, old: Obj, options: DeleteOptions) -> None:

@@ -7,7 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from devplane.admission.attributes import Attributes
-from devplane.errors import ApiError
+from devplane.errors import ApiError, Cause
+from devplane.machinery.bodies import check_name
 from devplane.machinery.targets import CRDS, Target, Write
 from devplane.machinery.verbs import Api
 from devplane.machinery.writes import options
@@ -32,7 +33,10 @@ def _paths(api: Api, target: Target) -> Obj:
 
 def read(api: Api, target: Target) -> Obj:
     """The Scale of an object."""
-    obj = api.get(target)
+    return _scale(api, target, api.get(target))
+
+
+def _scale(api: Api, target: Target, obj: Obj) -> Obj:
     paths = _paths(api, target)
     metadata = {key: obj["metadata"][key] for key in _SHOWN if key in obj["metadata"]}
     status: Obj = {"replicas": _count(obj, paths["statusReplicasPath"])}
@@ -77,13 +81,27 @@ def _admitted(api: Api, target: Target, wanted: Obj, how: Write) -> tuple[Obj, W
     return how.admission.admit(told) or wanted, replace(how, admission=None)
 
 
+def _check(target: Target, wanted: Obj) -> None:
+    """What is written is a Scale, and that of the URL."""
+    kind, version = wanted.get("kind") or "Scale", wanted.get("apiVersion") or "autoscaling/v1"
+    if (version, kind) != ("autoscaling/v1", "Scale"):
+        short = version.rpartition("/")[2]
+        why = f"converting ({short}.{kind}) to (autoscaling.Scale): unknown conversion"
+        raise ApiError.bad_request(f'{kind} in version "{short}" cannot be handled as a Scale: {why}')
+    check_name(target, {"metadata": wanted.get("metadata") or {}})
+
+
 def write(api: Api, target: Target, wanted: Obj, how: Write) -> Obj:
     """Set the replicas that a changed Scale asks for; answers the new Scale."""
     if how.admission is not None:
         wanted, how = _admitted(api, target, wanted, how)
+    _check(target, wanted)
     replicas = (wanted.get("spec") or {}).get("replicas", 0)
     if not isinstance(replicas, int):
         raise ApiError.bad_request(f"Scale.spec.replicas: {replicas!r} is not a number")
+    if replicas < 0:
+        cause = Cause.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise ApiError.invalid("Scale.autoscaling", target.name, [cause])
     asked = (wanted.get("metadata") or {}).get("resourceVersion")
     path = _paths(api, target)["specReplicasPath"][1:].split(".")
 
@@ -96,5 +114,4 @@ def write(api: Api, target: Target, wanted: Obj, how: Write) -> Obj:
         place[path[-1]] = replicas
         return copied(obj)
 
-    api.patched(target, change, replace(how, through="scale"))
-    return read(api, target)
+    return _scale(api, target, api.patched(target, change, replace(how, through="scale")))

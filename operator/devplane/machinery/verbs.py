@@ -14,14 +14,15 @@ from devplane.access.tokens import User
 from devplane.clock import Clock
 from devplane.errors import ApiError, Cause
 from devplane.machinery.bodies import (
+    check_name,
     check_unchanged,
     decoded,
     forget_identity,
     is_released,
     isolated,
     keep_identity,
+    patched,
     place,
-    renamed,
     same,
 )
 from devplane.machinery.schemas import Schema, Schemas
@@ -118,8 +119,8 @@ class Api:
             write.admission.validate(attributes(resource, new, None, write))
         self.strategies.check_quotas(resource, new)
         space, name = new["metadata"].get("namespace", ""), new["metadata"]["name"]
-        if self.store.get(resource.key, space, name) is not None:
-            raise ApiError.already_exists(resource.name, name)
+        if (there := self.store.get(resource.key, space, name)) is not None:
+            raise ApiError.already_exists(resource.name, name, ends=bool(there["metadata"].get("deletionTimestamp")))
         if write.dry_run:
             return new
         return self.commit(resource, new)
@@ -211,10 +212,7 @@ class Api:
         schema = self.schemas.of(resource)
         new = decoded(resource, body, schema, write)
         place(resource, target.namespace, new)
-        name = new["metadata"].setdefault("name", target.name)
-        if name != target.name:
-            message = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
-            raise ApiError.bad_request(message)
+        check_name(target, new)
         return self.replace(target, old, new, write)
 
     def replace(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:
@@ -269,8 +267,11 @@ class Api:
         old = self.get(target)
         schema = self.schemas.of(target.resource)
         draft = change(copied(old), schema)
-        new = decoded(target.resource, draft, schema, write)
+        new = patched(target.resource, draft, schema, write)
+        check_name(target, new)
         place(target.resource, target.namespace, new)
-        if new["metadata"].get("name") != target.name:
-            raise ApiError.invalid(target.resource.kind_name, target.name, [renamed(new)])
+        uid = new["metadata"].get("uid") or old["metadata"]["uid"]
+        if uid != old["metadata"]["uid"]:
+            cause = Cause.invalid("metadata.uid", uid, "field is immutable")
+            raise ApiError.invalid(target.resource.kind_name, target.name, [cause])
         return self.replace(target, old, new, write)

@@ -157,10 +157,10 @@ def _struct(types: TypeNode) -> str:
 
 
 def unknown_fields(obj: Obj, types: TypeNode) -> list[str]:
-    """Paths of undeclared fields, sorted, removed from `obj`."""
+    """Paths of undeclared fields, in the order of the document, removed from `obj`."""
     found: list[str] = []
     _drop_unknown(obj, types, "", found)
-    return sorted(found)
+    return found
 
 
 def _drop_unknown(value: Any, types: TypeNode, path: str, found: list[str]) -> None:

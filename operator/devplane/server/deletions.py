@@ -6,10 +6,11 @@ from typing import Any
 
 from aiohttp import web
 
+from devplane.errors import ApiError
 from devplane.machinery.deletion import Deleted
 from devplane.wire.answers import encoded
 from devplane.wire.negotiation import Form
-from devplane.wire.requests import Asked, is_true, number
+from devplane.wire.requests import Asked, is_true, number, unknown_dry_run
 
 Obj = dict[str, Any]
 
@@ -25,6 +26,8 @@ async def options_body(asked: Asked) -> Obj:
     raw = await asked.request.read()
     body: Obj = dict(await asked.body()) if raw.strip() else {}
     query = asked.query
+    if (dry_run := body.get("dryRun") or query.getall("dryRun", [])) and set(dry_run) != {"All"}:
+        raise ApiError.invalid("DeleteOptions.meta.k8s.io", "", [unknown_dry_run(dry_run)])
     for key in ("propagationPolicy", "dryRun"):
         if query.get(key):
             body.setdefault(key, query[key])

@@ -13,6 +13,12 @@ Obj = dict[str, Any]
 
 _TOKEN = re.compile(r"\s*(?:(==|!=|=|!|\(|\)|,|>|<)|([^\s=!(),<>]+))")
 _OPERATORS = {"in", "notin"}
+_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
+_PREFIX = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
+_NAME_WORDS = (
+    "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+    f"character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '{_NAME}')"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,18 +79,29 @@ class _Parser:
     def parse(self) -> tuple[Requirement, ...]:
         found: list[Requirement] = []
         if self._peek():
-            found.append(self._requirement())
+            found.append(self._term("!, identifier, or 'end of string'"))
         while self._peek():
             if (separator := self._take()) != ",":
                 raise ApiError.bad_request(f"found '{separator}', expected: ',' or 'end of string'")
-            found.append(self._requirement())
+            found.append(self._term("identifier after ','"))
         return tuple(found)
+
+    def _term(self, expected: str) -> Requirement:
+        first = self._peek()
+        if first != "!" and (not first or _is_symbol(first)):
+            raise ApiError.bad_request(f"found '{first}', expected: {expected}")
+        try:
+            term = self._requirement()
+            check_requirement(term)
+        except ValueError as error:
+            raise ApiError.bad_request(f"unable to parse requirement: {error}") from None
+        return term
 
     def _requirement(self) -> Requirement:
         if self._peek() == "!":
             self._take()
             return Requirement(self._identifier("identifier"), "!exists")
-        key = self._identifier("!, identifier, or 'end of string'")
+        key = self._identifier("identifier")
         operator = self._peek()
         if operator in ("", ","):
             return Requirement(key, "exists")
@@ -93,12 +110,12 @@ class _Parser:
             return Requirement(key, operator, self._set())
         if operator in ("=", "==", "!=", ">", "<"):
             return Requirement(key, "=" if operator == "==" else operator, frozenset({self._value()}))
-        raise ApiError.bad_request(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
+        raise ValueError(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
 
     def _identifier(self, expected: str) -> str:
         token = self._take()
         if not token or _is_symbol(token):
-            raise ApiError.bad_request(f"found '{token}', expected: {expected}")
+            raise ValueError(f"found '{token}', expected: {expected}")
         return token
 
     def _value(self) -> str:
@@ -106,16 +123,28 @@ class _Parser:
 
     def _set(self) -> frozenset[str]:
         if (opened := self._take()) != "(":
-            raise ApiError.bad_request(f"found '{opened}', expected: '('")
+            raise ValueError(f"found '{opened}', expected: '('")
         values = {self._set_value()}
         while (closed := self._take()) == ",":
             values.add(self._set_value())
         if closed != ")":
-            raise ApiError.bad_request(f"found '{closed}', expected: ',' or ')'")
+            raise ValueError(f"found '{closed}', expected: ',' or ')'")
         return frozenset(values)
 
     def _set_value(self) -> str:
         return "" if self._peek() in (",", ")") else self._identifier("',', ')' or identifier")
+
+
+def check_requirement(term: Requirement) -> None:
+    """A ValueError for a key that no label can have, and for what can't be compared."""
+    prefix, _, name = term.key.rpartition("/")
+    if not re.fullmatch(_NAME, name) or len(name) > 63 or (prefix and not re.fullmatch(_PREFIX, prefix)):
+        words = _NAME_WORDS if not re.fullmatch(_NAME, name) else "name part must be no more than 63 characters"
+        words = words if len(name) > 63 or not re.fullmatch(_NAME, name) else "prefix part is not a DNS subdomain"
+        raise ValueError(f'<nil>: Invalid value: "{term.key}": {words}')
+    if term.operator in "><" and (bad := [one for one in term.values if not _is_integer(one)]):
+        why = "for 'Gt', 'Lt' operators, the value must be an integer"
+        raise ValueError(f'values[0]: Invalid value: "{bad[0]}": {why}')
 
 
 def _is_symbol(token: str) -> bool:
@@ -140,7 +169,9 @@ def parse_fields(text: str) -> tuple[FieldTerm, ...]:
     for part in filter(None, re.split(r"(?<!\\),", text)):
         split = re.match(r"([^!=]+?)(!=|==|=)(.*)", part)
         if split is None:
-            raise ApiError.bad_request(f"invalid field selector: {text!r}; can't understand {part!r}")
+            raise ApiError.bad_request(f"invalid selector: '{text}'; can't understand '{part}'")
+        if re.search(r"(?<!\\)=", split[3]):
+            raise ApiError.bad_request("invalid field selector: unescaped character in value: 61")
         value = re.sub(r"\\([\\,=])", r"\1", split[3])
         found.append(FieldTerm(split[1], value, split[2] == "!="))
     return tuple(found)

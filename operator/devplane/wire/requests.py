@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from devplane.access.tokens import User
 from devplane.admission.attributes import Attributes
-from devplane.errors import ApiError, Cause
+from devplane.errors import ApiError, Cause, go_quote
 from devplane.faults.rules import Request
 from devplane.machinery.bodies import typed
 from devplane.machinery.targets import Target, Write
@@ -21,6 +21,7 @@ from devplane.wire.texts import parse_json, parse_yaml
 
 if TYPE_CHECKING:
     from aiohttp import web
+    from multidict import MultiMapping
 
     from devplane.admission.session import Session
 
@@ -89,13 +90,17 @@ def write_options(query: Mapping[str, str], user_agent: str, subresource: str) -
     """The options of a writing request."""
     dry_run = query.get("dryRun", "")
     if dry_run not in ("", "All"):
-        cause = Cause.unsupported("dryRun", dry_run, ["All"])
-        raise ApiError.invalid("CreateOptions.meta.k8s.io", "", [cause])
+        raise ApiError.invalid("CreateOptions.meta.k8s.io", "", [unknown_dry_run([dry_run])])
     validation = query.get("fieldValidation") or "Warn"
     if validation not in ("Strict", "Warn", "Ignore"):
         cause = Cause.unsupported("fieldValidation", validation, ["", "Ignore", "Strict", "Warn"])
         raise ApiError.invalid("CreateOptions.meta.k8s.io", "", [cause])
     return Write(_manager(query.get("fieldManager", ""), user_agent), bool(dry_run), validation, subresource)
+
+
+def unknown_dry_run(asked: Iterable[str]) -> Cause:
+    shown = f"[]string{{{', '.join(go_quote(one) for one in asked)}}}"
+    return Cause("FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"', "dryRun")
 
 
 def _manager(named: str, user_agent: str) -> str:
@@ -180,7 +185,7 @@ class Asked:
         return () if self.admission is None else self.admission.warnings
 
     @property
-    def query(self) -> Mapping[str, str]:
+    def query(self) -> MultiMapping[str]:
         return self.request.query
 
     @property

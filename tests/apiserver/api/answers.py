@@ -17,6 +17,8 @@ _WORDS = (
         re.compile(rf"(Invalid|Unsupported) value: (?:[\[{{].*?[\]}}]|{_GO}|null): (?=[a-zA-Z`])"),
         r"\1 value: <value>: ",
     ),
+    (re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*"'), "patch: Invalid value: <patched>"),
+    (re.compile(r"StorageError: invalid object, [^\n]*AdditionalErrorMsg: "), ""),
     (re.compile(r"(must be no more than \d+) (?:bytes|characters)"), r"\1 <long>"),
     (re.compile(r"a (?:valid label key|qualified name) must"), "a <key> must"),
     (re.compile(r"(previously negative\)\n).*", re.DOTALL), r"\1<difference>"),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devplane.controllers.loop import Controller, Key, own_key
+from devplane.controllers.matching import best_match, may_have
 from devplane.objects import Obj, finalizers, is_deleting, is_terminal, name_of, namespace_of, uid_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ CLASSES = "storageclasses.storage.k8s.io"
 CLASS = "local-path"
 PROVISIONER = "devplane/local-path"
 PROTECTION = "kubernetes.io/pvc-protection"
+BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -31,7 +33,7 @@ class VolumeController:
 
     def controller(self) -> Controller:
         self._make_class()
-        return Controller(COMPONENT, self._client, (CLAIMS, "pods", CLASSES), self._concerned, self.sync)
+        return Controller(COMPONENT, self._client, (CLAIMS, "pods", CLASSES, VOLUMES), self._concerned, self.sync)
 
     def _make_class(self) -> None:
         if self._client.get(CLASSES, "", CLASS) is None:
@@ -45,15 +47,23 @@ class VolumeController:
                 self._reclaim(obj)
             return [own_key(obj)]
         if resource == CLASSES:
-            return [
-                own_key(claim)
-                for claim in self._client.list(CLAIMS, where=lambda one: not one["spec"].get("volumeName"))
-            ]
+            return self._waiting()
+        if resource == VOLUMES:
+            return [own_key(obj), *self._waiting()] if (obj.get("status") or {}).get("phase") != "Bound" else []
         if type_ == "DELETED" or is_terminal(obj):
             return [(namespace_of(obj), name) for name in claims_of(obj)]
         return []
 
+    def _waiting(self) -> list[Key]:
+        def waits(claim: Obj) -> bool:
+            return (claim.get("status") or {}).get("phase") != "Bound"
+
+        return [own_key(claim) for claim in self._client.list(CLAIMS, where=waits)]
+
     def sync(self, key: Key) -> None:
+        if not key[0]:
+            self._offer(self._client.get(VOLUMES, *key))
+            return
         claim = self._client.get(CLAIMS, *key)
         if claim is None:
             return
@@ -62,10 +72,21 @@ class VolumeController:
         elif (claim.get("status") or {}).get("phase") != "Bound":
             self._bind(claim)
 
+    def _offer(self, volume: Obj | None) -> None:
+        """A volume that somebody made by hand."""
+        if volume is None or is_deleting(volume) or "claimRef" in volume["spec"]:
+            return
+        if (volume.get("status") or {}).get("phase") != "Available":
+            self._client.patch(VOLUMES, "", name_of(volume), {"status": {"phase": "Available"}}, subresource="status")
+
     def _bind(self, claim: Obj) -> None:
         class_name = claim["spec"].get("storageClassName", CLASS)
-        if claim["spec"].get("volumeName"):
-            self._bind_to(claim, self._client.get(VOLUMES, "", claim["spec"]["volumeName"]))
+        if wanted := claim["spec"].get("volumeName"):
+            named = self._client.get(VOLUMES, "", wanted)
+            self._bind_to(claim, named if named is not None and may_have(claim, named) else None)
+            return
+        if (by_hand := best_match(claim, self._client.list(VOLUMES))) is not None:
+            self._bind_to(claim, by_hand)
             return
         found = self._client.get(CLASSES, "", class_name) if class_name else None
         if found is None:
@@ -113,9 +134,11 @@ class VolumeController:
             "name": name_of(claim),
             "uid": uid_of(claim),
         }
-        self._client.patch(VOLUMES, "", name_of(volume), {"spec": {"claimRef": reference}})
+        mark = {} if "claimRef" in volume["spec"] else {"annotations": {BY_CONTROLLER: "yes"}}
+        self._client.patch(VOLUMES, "", name_of(volume), {"metadata": mark, "spec": {"claimRef": reference}})
         self._client.patch(VOLUMES, "", name_of(volume), {"status": {"phase": "Bound"}}, subresource="status")
-        marks = {"pv.kubernetes.io/bind-completed": "yes", "pv.kubernetes.io/bound-by-controller": "yes"}
+        chosen = {} if claim["spec"].get("volumeName") else {BY_CONTROLLER: "yes"}
+        marks = {"pv.kubernetes.io/bind-completed": "yes", **chosen}
         held = list(dict.fromkeys([*finalizers(claim), PROTECTION]))
         change = {
             "metadata": {"annotations": marks, "finalizers": held},

@@ -311,3 +311,36 @@ def test_pods_that_keep_apart_or_share_a_host_port_are_not_on_one_node(raw: Raw)
     raw.made(raw.at("pods"), pod(script("true", **port), name="c", **there))
     assert "node(s) didn't match pod anti-affinity rules" in waits(raw, "b")
     assert "node(s) didn't have free ports for the requested pod ports" in waits(raw, "c")
+
+
+def volume(raw: Raw, name: str, size: str) -> Obj:
+    """A PersistentVolume made by hand; its name and class are this test's own."""
+    path = {"path": f"/tmp/{raw.namespace}-{name}", "type": "DirectoryOrCreate"}
+    rest = {"capacity": {"storage": size}, "accessModes": ["ReadWriteOnce"], "storageClassName": raw.namespace}
+    return {"metadata": {"name": f"{raw.namespace}-{name}"}, "spec": {**rest, "hostPath": path}}
+
+
+@docs("concepts/storage/persistent-volumes/#binding", "concepts/storage/persistent-volumes/#reclaiming")
+def test_claim_gets_the_smallest_volume_that_somebody_made_for_its_class(raw: Raw) -> None:
+    wanted = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Mi"}}}
+    claim = {"metadata": {"name": "one"}, "spec": {**wanted, "storageClassName": raw.namespace}}
+    raw.made(raw.at("persistentvolumeclaims"), claim)
+    volumes = "/api/v1/persistentvolumes"
+    try:
+        for name, size in (("small", "1Ki"), ("large", "9Mi"), ("right", "2Mi")):
+            raw.made(volumes, volume(raw, name, size))
+        bound = becomes(raw, "persistentvolumeclaims", "one", in_phase("Bound"))
+        assert bound["status"]["capacity"] in ({"storage": "2Mi"}, {"storage": "9Mi"})
+        named = bound["spec"]["volumeName"]
+        held = raw.get(f"{volumes}/{named}").body
+        assert (held["status"]["phase"], held["spec"]["claimRef"]["name"]) == ("Bound", "one")
+        claimed = {"name": "v", "persistentVolumeClaim": {"claimName": "one"}}
+        raw.made(raw.at("pods"), pod(script("true"), volumes=[claimed]))
+        becomes(raw, "pods", "p", in_phase("Succeeded"))
+        raw.ask("DELETE", raw.at("pods", "p"))
+        raw.ask("DELETE", raw.at("persistentvolumeclaims", "one"))
+        until(lambda: raw.get(f"{volumes}/{named}").body["status"]["phase"] == "Released", "a released volume")
+        assert raw.get(f"{volumes}/{raw.namespace}-small").body["status"]["phase"] == "Available"
+    finally:
+        for name in ("small", "large", "right"):
+            raw.ask("DELETE", f"{volumes}/{raw.namespace}-{name}")

@@ -196,3 +196,14 @@ def test_refused_pods_show_in_a_deployment_beside_those_that_run(raw: Raw) -> No
         assert found is not None
         assert (found["status"], found["reason"]) == ("True", "FailedCreate")
         assert "exceeded quota: q, requested: pods=1, used: pods=1, limited: pods=1" in found["message"]
+
+
+@docs("concepts/workloads/controllers/replicaset/#pod-deletion-cost")
+def test_cheapest_pod_goes_first_when_a_deployment_shrinks(raw: Raw, cluster: Any) -> None:
+    raw.made(at(raw, "deployments"), deployment(replicas=3))
+    rolled_out(raw)
+    cheap = listed(raw, "pods", app="d")[0]["metadata"]["name"]
+    cluster.kubectl("annotate", "pod", cheap, "controller.kubernetes.io/pod-deletion-cost=-5")
+    cluster.kubectl("scale", "deployment/d", "--replicas=2")
+    until(lambda: now(raw, "pods", cheap).get("reason") == "NotFound", "the end of the cheapest")
+    assert len(running(raw, app="d")) == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -13,6 +14,7 @@ from devplane.errors import AdmissionPendingError, ApiError
 from devplane.objects import (
     Obj,
     condition,
+    container_statuses,
     controller_reference,
     created,
     is_active,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 COMPONENT = "replicaset-controller"
 REPLICA_SETS = "replicasets.apps"
 FAILURE = "ReplicaFailure"
+COST = "controller.kubernetes.io/pod-deletion-cost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +71,20 @@ def plan(replica_set: Mapping[str, Any], pods: Sequence[Obj], when: datetime) ->
     return Plan(max(wanted - len(active), 0), tuple(surplus), status, min(pending, default=None))
 
 
-def _worth(pod: Mapping[str, Any]) -> tuple[bool, int, bool, str]:
-    """What is worth least is deleted first: unbound, then pending, then not ready, then the youngest."""
+def _worth(pod: Mapping[str, Any]) -> tuple[bool, int, bool, int, int, str]:
+    """What is worth least is deleted first: unbound, then pending, then not ready, then what is said to cost least,
+    then what was restarted most often, then the youngest."""
     stage = {"Pending": 0, "Unknown": 1, "Running": 2}.get(phase(pod), 0)
     youngest_first = "".join(chr(0x10FFFF - ord(one)) for one in created(pod))
-    return bool(pod["spec"].get("nodeName")), stage, is_ready(pod), youngest_first
+    restarts = sum(int(one.get("restartCount", 0)) for one in container_statuses(pod))
+    is_bound = bool(pod["spec"].get("nodeName"))
+    return is_bound, stage, is_ready(pod), _deletion_cost(pod), -restarts, youngest_first
+
+
+def _deletion_cost(pod: Mapping[str, Any]) -> int:
+    """What is no number costs nothing."""
+    text = (pod["metadata"].get("annotations") or {}).get(COST, "0")
+    return int(text) if re.fullmatch("-?[0-9]{1,10}", text) else 0
 
 
 def _until_available(pod: Mapping[str, Any], seconds: int, when: datetime) -> float | None:

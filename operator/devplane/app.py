@@ -100,6 +100,14 @@ def _check_number(option: str, value: float, least: float, most: float, remedy: 
         raise ValueError(f"{option} {value:g}: {remedy}")
 
 
+def _last_port(noted: Path) -> int:
+    """Where the start before listened, and copied kubeconfigs and running clients look; 0 where there was none."""
+    try:
+        return int(noted.read_text())
+    except (OSError, ValueError):
+        return 0
+
+
 class Devplane:
     """One control plane in this process: `start`, then `stop`."""
 
@@ -167,12 +175,20 @@ class Devplane:
             auto_decompress=False,  # as Kubernetes: requests are not compressed, and none unfolds in memory
         )
         await runner.setup()
-        context = self.credentials.server_context()
-        site = web.TCPSite(runner, self._options.host, self._options.port, ssl_context=context)
-        await site.start()
+        noted = self._options.data_dir / "port"
+        try:
+            await self._site(runner, self._options.port or _last_port(noted)).start()
+        except OSError:
+            if self._options.port:
+                raise
+            await self._site(runner, 0).start()
         self._runner = runner
         port: int = runner.addresses[0][1]
+        noted.write_text(f"{port}\n")
         return port
+
+    def _site(self, runner: web.AppRunner, port: int) -> web.TCPSite:
+        return web.TCPSite(runner, self._options.host, port, ssl_context=self.credentials.server_context())
 
     async def _serve_as_service(self, port: int) -> None:
         """`default/kubernetes`, at its cluster IP where that is an address of this machine."""

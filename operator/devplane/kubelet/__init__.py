@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shutil
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import aiohttp
@@ -216,6 +216,7 @@ class Kubelet:
         follow: bool = False,
         tail_lines: int | None = None,
         since_seconds: int | None = None,
+        since_time: datetime | None = None,
         timestamps: bool = False,
         previous: bool = False,
     ) -> AsyncIterator[bytes]:
@@ -225,7 +226,7 @@ class Kubelet:
             raise ApiError.not_found("pods", pod)
         name = _container_name(found, container)
         attempt = _attempt(found, name, previous)
-        since = None if since_seconds is None else now() - timedelta(seconds=since_seconds)
+        since = since_time if since_seconds is None else now() - timedelta(seconds=since_seconds)
         path = stored.log_file(self._node.pod_directory(uid_of(found)), name, attempt)
         uid = uid_of(found)
         is_open = (lambda: self._is_running(uid, name, attempt)) if follow and not previous else None

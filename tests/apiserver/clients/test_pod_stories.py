@@ -344,3 +344,40 @@ def test_claim_gets_the_smallest_volume_that_somebody_made_for_its_class(raw: Ra
     finally:
         for name in ("small", "large", "right"):
             raw.ask("DELETE", f"{volumes}/{raw.namespace}-{name}")
+
+
+LOGGING = "reference/kubernetes-api/workload-resources/pod-v1/#get-read-log-of-the-specified-pod"
+
+
+@docs(LOGGING)
+def test_log_is_given_in_part(raw: Raw) -> None:
+    with told(raw, "pods", pod(script("echo one; echo two"))) as story:
+        story.until(in_phase("Succeeded"))
+    log = raw.at("pods", "p", "log")
+    assert raw.get(log, limitBytes=5).body == b"one\nt"
+    assert raw.get(log, limitBytes=100, tailLines=1).body == b"two\n"
+    assert raw.get(log, sinceTime="2020-01-01T00:00:00Z").body == b"one\ntwo\n"
+    assert raw.get(log, sinceTime="2999-01-01T00:00:00Z").body == b""
+
+
+@docs(LOGGING)
+@pytest.mark.parametrize(
+    ("query", "code", "why"),
+    [
+        ({"limitBytes": 0}, 422, "limitBytes: Invalid value: 0: must be greater than 0"),
+        ({"sinceSeconds": 0}, 422, "sinceSeconds: Invalid value: 0: must be greater than 0"),
+        ({"tailLines": -1}, 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
+        (
+            {"sinceSeconds": 3, "sinceTime": "2020-01-01T00:00:00Z"},
+            422,
+            "[]: Forbidden: at most one of `sinceTime` or `sinceSeconds` may be specified",
+        ),
+        ({"sinceTime": "bad"}, 400, 'cannot parse "bad" as "2006"'),
+    ],
+)
+def test_part_of_a_log_that_can_not_be_is_refused(raw: Raw, query: Obj, code: int, why: str) -> None:
+    with told(raw, "pods", pod(script("true"))) as story:
+        story.until(in_phase("Succeeded"))
+    refused = raw.get(raw.at("pods", "p", "log"), **query)
+    assert refused.code == code
+    assert why in refused.message

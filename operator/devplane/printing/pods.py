@@ -10,7 +10,6 @@ from devplane.printing.times import age, since
 
 Obj = dict[str, Any]
 
-POD_COLUMNS = ("Name", "Ready", "Status", "Restarts", "Age", "+IP", "+Node", "+Nominated Node", "+Readiness Gates")
 _NONE = "<none>"
 GATED = "SchedulingGated"
 

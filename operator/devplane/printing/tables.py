@@ -6,27 +6,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
+from devplane.printing.columns import columns_of, metadata_column
 from devplane.printing.jsonpath import find
-from devplane.printing.kinds import PRINTERS, Printer
+from devplane.printing.kinds import CELLS
+from devplane.printing.parts import Cells, created
 from devplane.printing.times import age
 from devplane.resources.registry import Resource
 from devplane.wire.negotiation import META, partial
 
 Obj = dict[str, Any]
-
-_NAME_TEXT = (
-    "Name must be unique within a namespace. Is required when creating resources, although some resources may allow a "
-    "client to request the generation of an appropriate name automatically. Name is primarily intended for creation "
-    "idempotence and configuration definition. Cannot be updated. More info: "
-    "https://kubernetes.io/docs/concepts/overview/working-with-objects/names#names"
-)
-_AGE_TEXT = "The time since the object was created."
-
-
-def column(name: str, kind: str = "string", *, wide: bool = False, description: str = "") -> Obj:
-    described = _NAME_TEXT if name == "Name" else _AGE_TEXT if name == "Age" else description
-    shape = "name" if name == "Name" else ""
-    return {"name": name, "type": kind, "format": shape, "description": described, "priority": int(wide)}
 
 
 class Tables:
@@ -49,20 +37,19 @@ class Tables:
             "rows": rows,
         }
 
-    def _printer(self, resource: Resource) -> tuple[list[Obj], Callable[[Obj, datetime], list[Any]]]:
+    def _printer(self, resource: Resource) -> tuple[list[Obj], Cells]:
         if resource.crd:
             return self._custom(resource)
-        printer = PRINTERS.get(resource.key, _PLAIN)
-        columns = [column(name.lstrip("+").partition(":")[0], name.partition(":")[2] or "string", wide=name[0] == "+")
-                   for name in printer.columns]  # fmt: skip
-        return columns, printer.cells
+        if resource.key in CELLS:
+            return columns_of(resource.key), CELLS[resource.key]
+        return [metadata_column("Name"), metadata_column("Created At")], created
 
-    def _custom(self, resource: Resource) -> tuple[list[Obj], Callable[[Obj, datetime], list[Any]]]:
+    def _custom(self, resource: Resource) -> tuple[list[Obj], Cells]:
         crd = self._crd(resource.crd)
         versions = crd["spec"]["versions"] if crd else []
         version: Obj = next((one for one in versions if one["name"] == resource.version), {})
-        declared = version.get("additionalPrinterColumns") or [_AGE_COLUMN]
-        columns = [column("Name"), *(_declared(one) for one in declared)]
+        declared = version.get("additionalPrinterColumns") or [_age_column()]
+        columns = [metadata_column("Name"), *(_declared(one) for one in declared)]
 
         def cells(obj: Obj, now: datetime) -> list[Any]:
             return [obj["metadata"]["name"], *(_cell(obj, one, now) for one in declared)]
@@ -70,8 +57,8 @@ class Tables:
         return columns, cells
 
 
-_AGE_COLUMN = {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}
-_PLAIN = Printer(("Name", "Age"), lambda obj, now: [obj["metadata"]["name"], age(obj, now)])
+def _age_column() -> Obj:
+    return {**metadata_column("Age"), "type": "date", "jsonPath": ".metadata.creationTimestamp"}
 
 
 def _row(obj: Obj, cells: list[Any], include: str) -> Obj:

@@ -28,6 +28,12 @@ def definitions_of(root: str) -> Obj:
     return found
 
 
+def field_text(name: str, field: str) -> str:
+    """What a definition says of one of its fields."""
+    text: str = _descriptions()[name][field]
+    return text
+
+
 def _described(name: str, referred: list[str]) -> Obj:
     texts = _descriptions().get(name, {})
     schema = _openapi(definition_types(name), referred)

@@ -174,7 +174,7 @@ class Container:
         image = self.spec["image"]
         self.post("Warning", "Failed", f"Error: {error.reason}")
         self.show(state=Waiting(error.reason, str(error)))
-        if error.reason == "ErrImageNeverPull":
+        if error.reason != "ErrImagePull":
             await self._pause(delay)
             return
         await self._pause(1)

@@ -381,3 +381,22 @@ def test_part_of_a_log_that_can_not_be_is_refused(raw: Raw, query: Obj, code: in
     refused = raw.get(raw.at("pods", "p", "log"), **query)
     assert refused.code == code
     assert why in refused.message
+
+
+@docs("concepts/containers/images/#image-names")
+@pytest.mark.parametrize(
+    ("image", "why"),
+    [
+        ("Bad Image", ": repository name (library/Bad Image) must be lowercase"),
+        ("none.invalid/Upper:1", ": repository name (Upper) must be lowercase"),
+        ("none.invalid/a b:1", ""),
+    ],
+)
+def test_image_that_has_no_name_is_not_asked_for(raw: Raw, image: str, why: str) -> None:
+    with told(raw, "pods", pod(container(image=image))) as story:
+        stuck = story.until(lambda one: states([one]) == ["InvalidImageName"])
+    said = f'couldn\'t parse image name "{image}": invalid reference format{why}'
+    expected = f'Failed to apply default image tag "{image}": {said}'
+    assert status_of(stuck)["state"]["waiting"]["message"] == expected
+    assert event(raw, "InspectFailed", "p")["message"] == expected
+    assert not events(raw, "Pulling", "p")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import click
@@ -33,28 +34,36 @@ class Interruptible(click.Group):
             signal.signal(signal.SIGTERM, previous)
 
 
-@click.group(cls=Interruptible, context_settings={"help_option_names": ["-h", "--help"]})
+def _narrow(context: click.Context, option: click.Parameter, value: str) -> str:
+    """Which cluster, said after the command instead of before it."""
+    if value and isinstance(context.obj, Kubectl):
+        context.obj = replace(context.obj, **{str(option.name): value})
+    return value
+
+
+def _options(**common: Any) -> list[click.Option]:
+    return [
+        click.Option(("-n", "--namespace"), default="", help="Namespace; the context's own when left out.", **common),
+        click.Option(("--context",), default="", help="Context of the kubeconfig.", **common),
+        click.Option(("--kubeconfig",), default="", help="Path of the kubeconfig.", **common),
+    ]
+
+
+@click.group(cls=Interruptible, context_settings={"help_option_names": ["-h", "--help"]}, params=_options())
 @click.version_option(__version__, prog_name="tunebird")
-@click.option("-n", "--namespace", default="", help="Namespace; the context's own when left out.")
-@click.option("--context", "context_name", default="", help="Context of the kubeconfig.")
-@click.option("--kubeconfig", default="", help="Path of the kubeconfig.")
 @click.pass_context
-def main(context: click.Context, namespace: str, context_name: str, kubeconfig: str) -> None:
+def main(context_: click.Context, namespace: str, context: str, kubeconfig: str) -> None:
     """Fine-tune a language model and bring it to production on Kubernetes."""
-    context.obj = Kubectl(namespace, context_name, kubeconfig)
+    context_.obj = Kubectl(namespace, context, kubeconfig)
 
 
 main.add_command(dev.dev)
 main.add_command(demo.demo)
-main.add_command(show.status)
-main.add_command(show.list_)
-main.add_command(explain.explain)
-main.add_command(show.logs)
-main.add_command(waiting.wait)
 main.add_command(files.plan)
 main.add_command(files.lint)
-for verb in verbs.commands():
-    main.add_command(verb)
+for of_cluster in (show.status, show.list_, explain.explain, show.logs, waiting.wait, *verbs.commands()):
+    of_cluster.params.extend(_options(expose_value=False, callback=_narrow))
+    main.add_command(of_cluster)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from devplane.kubelet.checks import probes
 from devplane.kubelet.inputs import environment, images
 from devplane.kubelet.inputs.environment import PodFacts, Sources
 from devplane.kubelet.inputs.kubeconfig import kubeconfig
+from devplane.kubelet.inputs.links import api_server, links
 from devplane.kubelet.inputs.paths import Rewriter, archive_names
 from devplane.kubelet.inputs.volumes import Volumes
 from devplane.kubelet.last_words import termination_log
@@ -24,7 +25,7 @@ from devplane.kubelet.processes import execution
 from devplane.kubelet.processes.cgroups import Group, Groups
 from devplane.kubelet.processes.logs import log_file
 from devplane.kubelet.processes.process import Command, ContainerProcess
-from devplane.objects import Obj, quantity, uid_of
+from devplane.objects import Obj, namespace_of, quantity, uid_of
 
 if TYPE_CHECKING:
     from devplane.context import Context
@@ -79,10 +80,12 @@ class Launch:
     def command(self, container: Obj, attempt: int) -> Command:
         image = images.find(self._node.context.images, container["image"])
         assert image is not None
-        own = environment.environment(container, self._facts(), self._sources)
-        given = {**self._links(), **own}
+        services = self._links()
+        own = environment.environment(container, self._facts(), self._sources, services)
+        given = {**services, **own}
         rewrite = self._rewriter(container, given)
-        env = {**self._machine(image), **image.env, **{name: rewrite(value) for name, value in own.items()}}
+        local = {name: rewrite(value) for name, value in own.items()}
+        env = {**self._machine(image), **image.env, **services, **local}
         entrypoint = tuple(rewrite(word) for word in environment.words(container.get("command"), given))
         arguments = tuple(rewrite(word) for word in environment.words(container.get("args"), given))
         memory = (container.get("resources") or {}).get("limits", {}).get("memory")
@@ -133,14 +136,13 @@ class Launch:
             self._node.hosts.remove(uid_of(self._facts().pod))
 
     def _links(self) -> dict[str, str]:
-        """How a pod finds the API server."""
+        """How a pod finds the Services that are there now, and the API server."""
         _, _, address = self._node.context.server_url.partition("://")
         host, _, port = address.rpartition(":")
-        return {
-            "KUBERNETES_SERVICE_HOST": host,
-            "KUBERNETES_SERVICE_PORT": port,
-            "KUBERNETES_SERVICE_PORT_HTTPS": port,
-        }
+        pod = self._facts().pod
+        wanted = pod["spec"].get("enableServiceLinks", True)
+        own = self._node.client.list("services", namespace_of(pod)) if wanted else []
+        return links([*own, api_server(host, int(port))])
 
     def _machine(self, image: images.Image) -> dict[str, str]:
         """What is there before the image and the spec have their say."""
@@ -149,7 +151,6 @@ class Launch:
         for place in (home, scratch):
             place.mkdir(exist_ok=True)
         env = {
-            **self._links(),
             "PATH": os.pathsep.join((*image.path, os.environ.get("PATH", os.defpath))),
             "HOSTNAME": hostname(pod),
             "HOME": str(home),

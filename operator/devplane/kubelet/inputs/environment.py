@@ -51,13 +51,15 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, text)
 
 
-def environment(container: Mapping[str, Any], facts: PodFacts, sources: Sources) -> dict[str, str]:
-    """``envFrom``, then ``env`` in order, each able to use what is above it."""
+def environment(
+    container: Mapping[str, Any], facts: PodFacts, sources: Sources, services: Mapping[str, str] | None = None
+) -> dict[str, str]:
+    """``envFrom``, then ``env`` in order, each able to use what is above it, and `services`."""
     result: dict[str, str] = {}
     for source in container.get("envFrom") or ():
         result.update(_all_of(source, facts, sources))
     for variable in container.get("env") or ():
-        value = _value_of(variable, container, facts, sources, result)
+        value = _value_of(variable, container, facts, sources, {**(services or {}), **result})
         if value is not None:
             result[variable["name"]] = value
     return result

@@ -19,7 +19,7 @@ CLAIM_IN_USE = "kubernetes.io/pvc-protection"
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
-def admit_pod(pod: Obj, find: Find) -> None:
+def admit_pod(pod: Obj, find: Find, classes: Iterable[Obj]) -> None:
     """Complete a new pod, which may have no name yet, or refuse it when its service account is not there."""
     spec = pod["spec"]
     name = spec.setdefault("serviceAccountName", "default")
@@ -32,9 +32,40 @@ def admit_pod(pod: Obj, find: Find) -> None:
         raise ApiError.forbidden("pods", metadata.get("name") or metadata.get("generateName", ""), why)
     if _mounts_token(spec, account):
         _mount_token(spec)
-    spec.setdefault("priority", 0)
-    spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
+    _prioritize(pod, classes)
     spec.setdefault("tolerations", [_toleration("not-ready"), _toleration("unreachable")])
+
+
+def _prioritize(pod: Obj, classes: Iterable[Obj]) -> None:
+    """The numbers of the class that a pod names, or of the default one; a pod may say the same and nothing else."""
+    spec, found = pod["spec"], {one["metadata"]["name"]: one for one in classes}
+    name = spec.get("priorityClassName") or ""
+    chosen = found.get(name) if name else _default_priority(found.values())
+    if name and chosen is None and name not in SYSTEM_PRIORITIES:
+        raise ApiError.forbidden(
+            "pods", pod["metadata"].get("name", ""), f"no PriorityClass with name {name} was found"
+        )
+    if chosen is not None:
+        spec["priorityClassName"] = chosen["metadata"]["name"]
+    value = (chosen or {}).get("value", SYSTEM_PRIORITIES.get(name, 0))
+    policy = (chosen or {}).get("preemptionPolicy", "PreemptLowerPriority")
+    for field, wanted, shown in (("priority", value, "integer value of priority"),
+                                 ("preemptionPolicy", policy, "string value of PreemptionPolicy")):  # fmt: skip
+        if spec.setdefault(field, wanted) != wanted:
+            why = (
+                f"the {shown} ({spec[field]}) must not be provided in pod spec; "
+                f"priority admission controller computed {wanted} from the given PriorityClass name"
+            )
+            raise ApiError.forbidden("pods", pod["metadata"].get("name", ""), why)
+
+
+SYSTEM_PRIORITIES = {"system-cluster-critical": 2_000_000_000, "system-node-critical": 2_000_001_000}
+
+
+def _default_priority(classes: Iterable[Obj]) -> Obj | None:
+    """Of several defaults the lowest."""
+    marked = [one for one in classes if one.get("globalDefault")]
+    return min(marked, key=lambda one: one["value"]) if marked else None
 
 
 def _mounts_token(spec: Obj, account: Obj | None) -> bool:

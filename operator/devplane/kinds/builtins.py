@@ -64,6 +64,13 @@ class BuiltinKind:
             found += validated(new, old)
         return found
 
+    def warnings(self, new: Obj) -> list[str]:
+        """What is taken, and yet worth a warning."""
+        from devplane.kinds.warnings import WARNINGS
+
+        warned = WARNINGS.get((self.api_version, self.kind))
+        return [] if warned is None else warned(new)
+
     @property
     def openapi(self) -> Obj:
         """The definitions that this kind is made of, with descriptions, by name; the kind's own comes first.

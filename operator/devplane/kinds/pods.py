@@ -14,6 +14,10 @@ from devplane.schemas.types import Obj
 PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 _SPEC = {"restartPolicy": "Always", "dnsPolicy": "ClusterFirst", "schedulerName": "default-scheduler"}
 _CONTAINER = {"terminationMessagePath": "/dev/termination-log", "terminationMessagePolicy": "File"}
+GATED = {
+    "type": "PodScheduled", "status": "False", "reason": "SchedulingGated", "lastProbeTime": None,
+    "message": "Scheduling is blocked due to non-empty scheduling gates",
+}  # fmt: skip
 UPDATE_WORDS = (
     "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
     "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
@@ -160,6 +164,8 @@ def prepare(new: Obj, old: Obj | None) -> None:
         return
     spec = new["spec"]
     new["status"] = {"phase": "Pending", "qosClass": qos_class(spec)}
+    if spec.get("schedulingGates"):
+        new["status"]["conditions"] = [{**GATED, "lastTransitionTime": new["metadata"].get("creationTimestamp")}]
     if spec["terminationGracePeriodSeconds"] < 0:
         spec["terminationGracePeriodSeconds"] = 1
     name = spec.setdefault("serviceAccountName", "default")

@@ -35,7 +35,7 @@ def decoded(resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
         if not isinstance(value, str):
             raise ApiError.bad_request(cannot_handle(resource, f"{key} is not a string"))
     if (api_version, kind) != (resource.api_version, resource.kind):
-        raise ApiError.bad_request(wrong_kind(resource, api_version, kind))
+        raise ApiError.bad_request(_foreign(resource, api_version, kind))
     if not isinstance(body.setdefault("metadata", {}), dict):
         raise ApiError.bad_request(cannot_handle(resource, "metadata is not an object"))
     if problems := schema.decode_errors(body):
@@ -46,6 +46,20 @@ def decoded(resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
     if write.field_validation == "Warn":
         write.warnings.extend(unknown)
     return body
+
+
+def _foreign(resource: Resource, api_version: str, kind: str) -> str:
+    """Another kind than the URL's: one that is known, or one that no server has heard of."""
+    from devplane.kinds.builtins import builtin
+
+    if resource.crd or builtin(api_version, kind) is not None:
+        return wrong_kind(resource, api_version, kind)
+    version = api_version.rpartition("/")[2]
+    why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
+    return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
+
+
+_SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
 
 
 def typed(body: Any, api_version: str, kind: str) -> Obj:

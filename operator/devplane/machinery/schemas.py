@@ -27,6 +27,7 @@ class Schema(Protocol):
     def default(self, obj: Obj) -> None: ...
     def prepare(self, new: Obj, old: Obj | None) -> None: ...
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]: ...
+    def warnings(self, new: Obj) -> list[str]: ...
 
 
 class NoSchema:
@@ -49,6 +50,9 @@ class NoSchema:
 
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return _metadata_errors(new, old)
+
+    def warnings(self, _: Obj) -> list[str]:
+        return []
 
 
 class BuiltinSchema:
@@ -73,6 +77,9 @@ class BuiltinSchema:
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return self._kind.validate(new, old)
 
+    def warnings(self, new: Obj) -> list[str]:
+        return self._kind.warnings(new)
+
 
 class CustomSchema:
     """A version of a CustomResourceDefinition."""
@@ -96,6 +103,9 @@ class CustomSchema:
 
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return _metadata_errors(new, old) + self._structural.validate(new, old)
+
+    def warnings(self, _: Obj) -> list[str]:
+        return []
 
 
 @cache

@@ -64,7 +64,7 @@ class Strategies:
     def admit(self, resource: Resource, new: Obj) -> None:
         """What Kubernetes' own admission plugins make of a new object; again, after webhooks changed it."""
         if resource.key == "pods":
-            admit_pod(new, self._store.get)
+            admit_pod(new, self._store.get, self._store.items("priorityclasses.scheduling.k8s.io"))
         elif resource.key == "persistentvolumeclaims":
             admit_claim(new, self._store.items("storageclasses.storage.k8s.io"))
 

@@ -114,6 +114,7 @@ class Api:
         self.guard(resource, new, None, write)
         self.strategies.prepare(resource, new, None, schema)
         self.validate(resource, new, None, schema)
+        write.warnings.extend(schema.warnings(new))
         if write.admission is not None:
             new = write.admission.keep("complete", new)
             write.admission.validate(attributes(resource, new, None, write))
@@ -234,6 +235,8 @@ class Api:
             self.strategies.prepare(resource, new, old, schema)
             self._count_generation(resource, old, new)
         self.validate(resource, new, old, schema)
+        if not write.subresource:
+            write.warnings.extend(schema.warnings(new))
         if write.admission is not None:
             write.admission.validate(attributes(resource, new, old, write))
         if same(old, new):

@@ -145,7 +145,7 @@ def apply(
 
     `live` None creates. The result has its new managedFields; where nothing changes it equals `live`.
     """
-    _check(applied, types)
+    check(applied, types)
     applied = _own_half(applied, subresource)
     base = _unmanaged(live) if live is not None else _blank(applied)
     owners = ownership(live)
@@ -214,7 +214,8 @@ def _blank(applied: Obj) -> Obj:
     return {"apiVersion": applied.get("apiVersion"), "kind": applied.get("kind"), "metadata": {}}
 
 
-def _check(applied: Obj, types: TypeNode) -> None:
+def check(applied: Obj, types: TypeNode) -> None:
+    """Raises what an apply configuration can't be: fields and values that its kind doesn't have."""
     if (applied.get("metadata") or {}).get("managedFields") is not None:
         raise ApiError.bad_request("metadata.managedFields must be nil")
     problems = list(merging.problems(applied, types))
@@ -222,6 +223,7 @@ def _check(applied: Obj, types: TypeNode) -> None:
         return
     metadata = applied.get("metadata") or {}
     api_version = applied.get("apiVersion", "")
+    api_version = api_version if "/" in api_version else f"/{api_version}"
     described = (
         f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {api_version}, Kind={applied.get('kind', '')}"
     )

@@ -31,6 +31,8 @@ def merge(live: Any, applied: Any, types: TypeNode) -> Any:
         return merged
     if isinstance(live, list) and isinstance(applied, list) and live and not is_leaf(live, types):
         return _merge_lists(items_of(live, types), items_of(applied, types), types.element)
+    if applied is None and isinstance(live, dict | list):
+        return live
     return applied
 
 
@@ -77,6 +79,15 @@ def problems(applied: Any, types: TypeNode, path: str = "") -> Iterator[str]:
     elif isinstance(applied, dict | list):
         kind = types.schema.get("type", "scalar")
         yield f"{path}: expected {_article(kind)}, got &{_go(applied)}"
+    elif types.is_text and not isinstance(applied, str):
+        yield f"{path}: expected string, got &value.valueUnstructured{{Value:{_plain(applied)}}}"
+    elif _is_number(types) and (isinstance(applied, str | bool)):
+        yield f"{path}: expected numeric (int or float), got {'bool' if isinstance(applied, bool) else 'string'}"
+
+
+def _is_number(types: TypeNode) -> bool:
+    is_open = types.schema.get("x-kubernetes-int-or-string") or types.is_quantity
+    return types.schema.get("type") in ("integer", "number") and not is_open
 
 
 def _map_problems(applied: Any, types: TypeNode, path: str) -> Iterator[str]:
@@ -127,5 +138,15 @@ def _article(kind: str) -> str:
 
 
 def _go(value: Any) -> str:
-    kind = "map[string]interface {}" if isinstance(value, dict) else "[]interface {}"
-    return f"{{{kind}}}" if isinstance(value, dict | list) else f"{{{value}}}"
+    return f"{{{_plain(value)}}}"
+
+
+def _plain(value: Any) -> str:
+    """A value as Go prints it with %v."""
+    if isinstance(value, list):
+        return f"[{' '.join(_plain(one) for one in value)}]"
+    if isinstance(value, dict):
+        return f"map[{' '.join(f'{key}:{_plain(one)}' for key, one in sorted(value.items()))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return "<nil>" if value is None else str(value)

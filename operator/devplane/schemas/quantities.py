@@ -31,6 +31,8 @@ def amount(text: Any) -> Decimal:
 
 
 _NANO = Decimal(1).scaleb(-9)
+_MOST, _LONGEST = Decimal(10) ** 18, 24
+"""Beyond, a quantity is left as it is written."""
 
 
 @lru_cache(maxsize=4096)
@@ -39,6 +41,8 @@ def canonical(text: str) -> str:
     if not is_quantity(text):
         return text
     value = amount(text)
+    if abs(value) > _MOST or len(text) > _LONGEST:
+        return text
     if value != (fine := value.quantize(_NANO, ROUND_UP)):
         value = fine
     if not value:
@@ -71,5 +75,7 @@ _LETTERS = {power: letter for letter, power in _UNITS.items()}
 
 def in_thousandths(text: str) -> str:
     """A quantity rounded up to a thousandth."""
+    if len(text) > _LONGEST:
+        return text
     value = amount(text).quantize(Decimal("0.001"), ROUND_UP)
     return _decimal(value, "")

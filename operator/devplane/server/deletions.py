@@ -19,6 +19,7 @@ _ANSWERS_OBJECT = frozenset({
     "pods", "persistentvolumes", "persistentvolumeclaims", "podtemplates", "resourcequotas", "serviceaccounts",
     "services", "replicationcontrollers", "storageclasses.storage.k8s.io", "namespaces",
 })  # fmt: skip
+_SCHEME = "k8s.io/apimachinery/pkg/apis/meta/internalversion/scheme/register.go:27"
 
 
 async def options_body(asked: Asked) -> Obj:
@@ -26,6 +27,9 @@ async def options_body(asked: Asked) -> Obj:
     raw = await asked.request.read()
     body: Obj = dict(await asked.body()) if raw.strip() else {}
     query = asked.query
+    kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
+    if kind != "DeleteOptions":
+        raise ApiError.bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"')
     if (dry_run := body.get("dryRun") or query.getall("dryRun", [])) and set(dry_run) != {"All"}:
         raise ApiError.invalid("DeleteOptions.meta.k8s.io", "", [unknown_dry_run(dry_run)])
     for key in ("propagationPolicy", "dryRun"):

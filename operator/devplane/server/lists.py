@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import orjson
@@ -57,9 +57,9 @@ def as_of(api: Api, revision: int, resource: Resource) -> Api:
 
 def _check_version(api: Api, version: str, query: Mapping[str, str]) -> None:
     match = query.get("resourceVersionMatch", "")
-    if match and not version:
-        text = "resourceVersionMatch is forbidden unless resourceVersion is provided"
-        raise ApiError.invalid("ListOptions.meta.k8s.io", "", [Cause.forbidden("resourceVersionMatch", text)])
+    if causes := list(_options(match, version, query)):
+        raise ApiError.invalid("ListOptions.meta.k8s.io", "", causes)
+    number(query, "timeoutSeconds")
     if not version or version == "0":
         return
     wanted, now = revision_of(version), api.store.revision
@@ -71,6 +71,21 @@ def _check_version(api: Api, version: str, query: Mapping[str, str]) -> None:
         raise ApiError(504, "Timeout", f"Timeout: Too large resource version: {wanted}, current: {now}", details)
     if match == "Exact" and wanted < api.store.oldest:
         raise ApiError.expired(f"The resourceVersion for the provided list is too old: {wanted}")
+
+
+def _options(match: str, version: str, query: Mapping[str, str]) -> Iterator[Cause]:
+    """What the options of a list can't mean together."""
+    field = "resourceVersionMatch"
+    if match and not version:
+        yield Cause.forbidden(field, "resourceVersionMatch is forbidden unless resourceVersion is provided")
+    if match and query.get("continue"):
+        yield Cause.forbidden(field, "resourceVersionMatch is forbidden when continue is provided")
+    if match not in ("", "Exact", "NotOlderThan"):
+        yield Cause.unsupported(field, match, ("Exact", "NotOlderThan", ""))
+    if match == "Exact" and version == "0":
+        yield Cause.forbidden(field, 'resourceVersionMatch "exact" is forbidden for resourceVersion "0"')
+    if "sendInitialEvents" in query:
+        yield Cause.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list")
 
 
 def _key(obj: Obj) -> tuple[str, str]:

@@ -24,7 +24,10 @@ def patch(api: Api, target: Target, body: bytes, content_type: str, write: Write
     kind = media_type(content_type)
     _check_type(target, kind)
     if kind == APPLY_PATCH:
-        return apply(api, target, apply_body(body), write, force=force)
+        return apply(api, target, apply_body(body) or {}, write, force=force)
+    if force:
+        cause = Cause.forbidden("force", "may not be specified for non-apply patch")
+        raise ApiError.invalid("PatchOptions.meta.k8s.io", "", [cause])
     content = parse_json(body, target.resource.kind)
     if write.subresource == "scale":
         return 200, _patch_scale(api, target, kind, content, write)
@@ -45,13 +48,19 @@ def _change(kind: str, content: Any) -> Callable[[Obj, Schema], Obj]:
             check_depth(patched)
             return patched
         if not isinstance(content, dict):
-            raise ApiError.bad_request("the patch is not a JSON object")
+            prefix = "error decoding patch: " if kind == MERGE_PATCH else ""
+            raise ApiError.bad_request(f"{prefix}{_no_map(content)}")
         if kind == MERGE_PATCH or schema.types is None:
             merged: Obj = merge_patch(old, content)
             return merged
         return strategic_merge(old, content, schema.types)
 
     return change
+
+
+def _no_map(value: Any) -> str:
+    kind = {list: "array", str: "string", bool: "bool"}.get(type(value), "number")
+    return f"json: cannot unmarshal {kind} into Go value of type map[string]interface {{}}"
 
 
 def _patch_scale(api: Api, target: Target, kind: str, content: Any, write: Write) -> Obj:
@@ -67,7 +76,12 @@ def apply(api: Api, target: Target, applied: Any, write: Write, *, force: bool) 
     resource, schema = target.resource, api.schemas.of(target.resource)
     if schema.types is None:
         raise ApiError.unsupported_media_type(f"{JSON_PATCH}, {MERGE_PATCH}; devplane has no schema of {resource.kind}")
+    from devplane.patches.apply import apply as merge_applied
+    from devplane.patches.apply import check as check_types
+
     live = api.find(target)
+    _check_kind(target, applied)
+    check_types(applied, schema.types)
     _fill_in(target, applied)
     if resource.has_status and not write.subresource:
         applied.pop("status", None)
@@ -76,8 +90,6 @@ def apply(api: Api, target: Target, applied: Any, write: Write, *, force: bool) 
     elif write.subresource:
         raise ApiError.not_found(resource.name, target.name)
     _check_fields(target, applied, schema)
-    from devplane.patches.apply import apply as merge_applied
-
     new = merge_applied(
         live,
         applied,
@@ -94,7 +106,9 @@ def apply(api: Api, target: Target, applied: Any, write: Write, *, force: bool) 
 
 def _check_configuration(target: Target, applied: Any) -> None:
     if not isinstance(applied, dict):
-        raise ApiError.bad_request("the apply configuration is not an object")
+        raise ApiError.bad_request(
+            f"error decoding YAML: error unmarshaling JSON: while decoding JSON: {_no_map(applied)}"
+        )
     metadata = applied.setdefault("metadata", {})
     if not isinstance(metadata, dict):
         raise ApiError.bad_request(cannot_handle(target.resource, "metadata is not an object"))
@@ -106,6 +120,14 @@ def _check_configuration(target: Target, applied: Any) -> None:
         raise ApiError.bad_request(message)
 
 
+def _check_kind(target: Target, applied: Obj) -> None:
+    """An apply configuration says of which kind it is."""
+    version, kind = applied.get("apiVersion") or "", applied.get("kind") or ""
+    if (version, kind) != (target.resource.api_version, target.resource.kind):
+        group = version if "/" in str(version) else f"/{version}"
+        raise ApiError.bad_request(f"invalid object type: {group}, Kind={kind}")
+
+
 def _fill_in(target: Target, applied: Obj) -> None:
     """An apply configuration names what it is about; what it leaves out is that of the URL."""
     metadata = applied["metadata"]
@@ -115,7 +137,10 @@ def _fill_in(target: Target, applied: Obj) -> None:
 
 
 def _check_version(target: Target, applied: Obj, live: Obj) -> None:
-    asked = applied["metadata"].get("resourceVersion")
+    uid, asked = applied["metadata"].get("uid"), applied["metadata"].get("resourceVersion")
+    if uid and uid != live["metadata"]["uid"]:
+        cause = Cause.invalid("metadata.uid", uid, "field is immutable")
+        raise ApiError.invalid(target.resource.kind_name, target.name, [cause])
     if asked and asked != live["metadata"]["resourceVersion"]:
         raise ApiError.conflict(target.resource.name, target.name)
 
@@ -123,9 +148,6 @@ def _check_version(target: Target, applied: Obj, live: Obj) -> None:
 def _check_fields(target: Target, applied: Obj, schema: Schema) -> None:
     """Unknown fields are an error in an apply configuration: nobody could own them."""
     resource = target.resource
-    for key, wanted in (("apiVersion", resource.api_version), ("kind", resource.kind)):
-        if applied.setdefault(key, wanted) != wanted:
-            raise ApiError.bad_request(cannot_handle(resource, f"{key} is {applied[key]!r}"))
     if problems := schema.decode_errors(applied):
         raise ApiError.bad_request(cannot_handle(resource, problems[0]))
     if unknown := schema.prune(applied):

@@ -54,7 +54,14 @@ def watch_of(query: Any, resource: Resource, namespace: str | None, selector: Se
 
 
 def _check_initial(query: Any, initial: str | None) -> None:
-    if initial is not None and query.get("resourceVersionMatch") != "NotOlderThan":
+    match = query.get("resourceVersionMatch", "")
+    if initial is None and match:
+        text = "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"
+        causes = [Cause.forbidden("resourceVersionMatch", text)]
+        if match != "NotOlderThan":
+            causes.append(Cause.unsupported("resourceVersionMatch", match, ("NotOlderThan",)))
+        raise ApiError.invalid("ListOptions.meta.k8s.io", "", causes)
+    if initial is not None and match != "NotOlderThan":
         text = "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"
         raise ApiError.invalid("ListOptions.meta.k8s.io", "", [Cause.forbidden("resourceVersionMatch", text)])
 

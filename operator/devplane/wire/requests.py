@@ -99,7 +99,7 @@ def write_options(query: Mapping[str, str], user_agent: str, subresource: str) -
 
 
 def unknown_dry_run(asked: Iterable[str]) -> Cause:
-    shown = f"[]string{{{', '.join(go_quote(one) for one in asked)}}}"
+    shown = f"[]string{{{', '.join(go_quote(str(one or '')) for one in asked)}}}"
     return Cause("FieldValueNotSupported", f'Unsupported value: {shown}: supported values: "All"', "dryRun")
 
 

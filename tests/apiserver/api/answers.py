@@ -9,6 +9,7 @@ from apiserver.api.replay import comparable
 
 _GO = r"(?:\[\]|map\[|v1\.|core\.|apps\.|batch\.|policy\.|networking\.|rbac\.|autoscaling\.)[^\n]*?[})]"
 # Values that are no text were shown as Go's %#v until 1.33 and are JSON since; lengths are of bytes in words too.
+_PATCHED = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*"')
 _WORDS = (
     (re.compile(r'intstr\.IntOrString{Type:0, IntVal:(-?\d+), StrVal:""}'), r"\1"),
     (re.compile(r"intstr\.IntOrString{Type:1, IntVal:0, StrVal:(\"[^\"]*\")}"), r"\1"),
@@ -17,7 +18,7 @@ _WORDS = (
         re.compile(rf"(Invalid|Unsupported) value: (?:[\[{{].*?[\]}}]|{_GO}|null): (?=[a-zA-Z`])"),
         r"\1 value: <value>: ",
     ),
-    (re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*"'), "patch: Invalid value: <patched>"),
+    (re.compile(r'patch: Invalid value: "(?:[^"\\]|\\.)*"'), "patch: <patched>"),
     (re.compile(r"StorageError: invalid object, [^\n]*AdditionalErrorMsg: "), ""),
     (re.compile(r"(must be no more than \d+) (?:bytes|characters)"), r"\1 <long>"),
     (re.compile(r"a (?:valid label key|qualified name) must"), "a <key> must"),
@@ -42,6 +43,8 @@ def _released(value: Any) -> Any:
             kept["name"] = "<generated>"
         if isinstance(causes := kept.get("causes"), list):  # what is looked at twice is listed twice, or not
             kept["causes"] = [one for at, one in enumerate(causes) if one not in causes[:at]]
+        if kept.get("field") == "patch":
+            kept["message"] = _PATCHED.sub("<patched>", kept["message"])
         return {key: _released(one) for key, one in kept.items()}
     if isinstance(value, str):
         for pattern, word in _WORDS:

@@ -199,7 +199,7 @@ class Container:
                 await self._place.news(10)
 
     async def _run(self, command: Command) -> Terminated:
-        identity = f"containerd://{uuid4().hex}{uuid4().hex}"
+        identity = f"processes://{uuid4().hex}{uuid4().hex}"
         self.post("Normal", "Created", f"Created container: {self.view.name}")
         before = {"last": self._last, "restarts": self._attempt, "seen_image": True, "container_id": identity}
         self._command, self._failed, self._replaced = command, False, False

@@ -25,6 +25,8 @@ async def stream_logs(kubelet: Kubelet | None, pod: Obj, request: web.Request) -
     query = request.query
     _check_options(query, pod["metadata"]["name"])
     container = container_of(pod, query.get("container", ""))
+    if not pod["spec"].get("nodeName"):
+        return web.Response(status=204)
     _check_started(pod, container, is_previous=is_true(query.get("previous")))
     chunks = kubelet.logs(
         pod["metadata"]["namespace"],

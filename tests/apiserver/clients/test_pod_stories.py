@@ -400,3 +400,20 @@ def test_image_that_has_no_name_is_not_asked_for(raw: Raw, image: str, why: str)
     assert status_of(stuck)["state"]["waiting"]["message"] == expected
     assert event(raw, "InspectFailed", "p")["message"] == expected
     assert not events(raw, "Pulling", "p")
+
+
+@source("pkg/registry/core/pod/strategy.go")
+def test_pod_without_a_node_has_an_empty_log(raw: Raw) -> None:
+    raw.made(raw.at("pods"), pod(script("true"), nodeSelector={"none": "such"}))
+    for query in ({}, {"follow": "true"}, {"previous": "true"}):
+        answer = raw.get(raw.at("pods", "p", "log"), **query)
+        assert (answer.code, answer.body) == (204, b"")
+
+
+@source("pkg/kubelet/container/runtime.go")
+def test_id_of_a_container_begins_with_the_runtime_of_its_node(raw: Raw) -> None:
+    with told(raw, "pods", pod(script("true"))) as story:
+        done = story.until(in_phase("Succeeded"))
+    node = raw.get(f"/api/v1/nodes/{done['spec']['nodeName']}").body
+    runtime = node["status"]["nodeInfo"]["containerRuntimeVersion"].partition("://")[0]
+    assert status_of(done)["containerID"].partition("://")[0] == runtime

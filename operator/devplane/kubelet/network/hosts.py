@@ -15,6 +15,8 @@ from devplane.kubelet.network import names
 from devplane.objects import Obj, namespace_of
 
 BLOCK = 4096
+NOTE = "# The blank lines leave room: this file is changed in place."
+_BLANK = " " * 254 + "\n"
 LOCAL = ("127.0.0.1\tlocalhost", "::1\tlocalhost ip6-localhost ip6-loopback")
 
 
@@ -70,6 +72,12 @@ def overwrite(path: Path, content: bytes) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
     try:
         size = max(os.fstat(handle).st_size, -(-len(content) // BLOCK) * BLOCK)
-        os.pwrite(handle, content.ljust(size, b"\n"), 0)
+        os.pwrite(handle, content + _room(size - len(content)), 0)
     finally:
         os.close(handle)
+
+
+def _room(size: int) -> bytes:
+    """So many bytes that name nothing, in few lines."""
+    lines = f"{NOTE}\n" + _BLANK * (size // len(_BLANK) + 1)
+    return lines[: max(0, size - 1)].encode() + b"\n" * min(size, 1)

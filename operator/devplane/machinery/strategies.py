@@ -10,6 +10,7 @@ from devplane.admission.built_in import admit_claim, admit_pod
 from devplane.custom.checks import complete_definition, definition_errors
 from devplane.errors import ApiError, Cause
 from devplane.machinery import quota
+from devplane.machinery.node_ports import NodePorts
 from devplane.resources.registry import Resource
 from devplane.storage.store import Store
 
@@ -46,6 +47,7 @@ class Strategies:
     def __init__(self, store: Store, service_network: IPv4Network) -> None:
         self._store = store
         self._addresses = Addresses(service_network, self._used_addresses)
+        self._node_ports = NodePorts(lambda: store.items("services"))
 
     def _used_addresses(self) -> set[str]:
         return {service["spec"].get("clusterIP", "") for service in self._store.items("services")}
@@ -54,10 +56,11 @@ class Strategies:
         """A node's status is the kubelet's, from the first moment."""
         return resource.key == "nodes"
 
-    def prepare(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
+    def prepare(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema, *, is_tried: bool = False) -> None:
         schema.prepare(new, old)
         if resource.key == "services":
             self._prepare_service(new, old)
+            self._node_ports.prepare(new, old, is_tried=is_tried)
         elif resource.key == _CRDS:
             complete_definition(new, old)
 

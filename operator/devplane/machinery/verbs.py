@@ -112,7 +112,7 @@ class Api:
         new = Entry(self.strategies, schema, resource, None, write).admitted(new)
         self._identify(resource, new)
         self.guard(resource, new, None, write)
-        self.strategies.prepare(resource, new, None, schema)
+        self.strategies.prepare(resource, new, None, schema, is_tried=write.dry_run)
         self.validate(resource, new, None, schema)
         write.warnings.extend(schema.warnings(new))
         if write.admission is not None:
@@ -232,7 +232,7 @@ class Api:
         new = Entry(self.strategies, schema, resource, old, write).admitted(new)
         self.guard(resource, new, old, write)
         if not write.subresource:
-            self.strategies.prepare(resource, new, old, schema)
+            self.strategies.prepare(resource, new, old, schema, is_tried=write.dry_run)
             self._count_generation(resource, old, new)
         self.validate(resource, new, old, schema)
         if not write.subresource:

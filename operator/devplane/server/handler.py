@@ -139,6 +139,8 @@ class Server:
 
     async def _serve(self, asked: Asked) -> web.StreamResponse:
         where = asked.place
+        if asked.request.method == "HEAD":  # allowed as a get is, and served for no resource
+            raise ApiError.method_not_allowed()
         if where.subresource and where.subresource != "status":
             return await self._subresources.answer(asked)
         if asked.verb not in where.resource.verbs or not _fits(asked.verb, where):

@@ -181,6 +181,8 @@ async def test_methods_that_a_resource_does_not_have_are_refused(server: Replay)
     assert (await server.send("DELETE", "/api/v1/namespaces")).status == 405
     assert (await server.send("PUT", MAPS, config_map("x"))).status == 405
     assert (await server.send("GET", "/apis/authentication.k8s.io/v1/tokenreviews")).status == 405
+    assert (await server.send("HEAD", "/api/v1/namespaces")).status == 405
+    assert (await server.send("HEAD", "/api/v1/namespaces/default?resourceVersion=-1")).status == 405
 
 
 async def test_unknown_resources_and_groups_are_not_found(server: Replay) -> None:

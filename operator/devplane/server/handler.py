@@ -115,6 +115,8 @@ class Server:
             return self._nowhere(group, version)
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
         self._gate.authorize(user, action_of(verb, where))
+        if request.method == "HEAD":  # allowed as a get is, and served for no resource
+            raise ApiError.method_not_allowed()
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
         asked = Asked(request, where, user, verb, form, self.webhooks.session())
         await self.faults.strike(asked.facts())
@@ -139,8 +141,6 @@ class Server:
 
     async def _serve(self, asked: Asked) -> web.StreamResponse:
         where = asked.place
-        if asked.request.method == "HEAD":  # allowed as a get is, and served for no resource
-            raise ApiError.method_not_allowed()
         if where.subresource and where.subresource != "status":
             return await self._subresources.answer(asked)
         if asked.verb not in where.resource.verbs or not _fits(asked.verb, where):

@@ -111,4 +111,4 @@ def test_the_python_client_reviews_tokens_by_audience(cluster: Cluster) -> None:
     assert review("vault", "other").audiences == ["vault"]
     assert not review("other").authenticated
     core.delete_namespaced_service_account("bot", cluster.namespace)
-    assert not review("vault").authenticated
+    until(lambda: not review("vault").authenticated, "the token is refused")

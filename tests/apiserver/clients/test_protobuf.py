@@ -13,7 +13,6 @@ from apiserver.clients.kinds import GLOBAL, LABELS, NAMESPACED, POD
 from apiserver.clients.raw import JSON, PROTOBUF, Answer, Raw
 from apiserver.conftest import Cluster
 from apiserver.fuzz import protobufs
-from devplane.schemas.definitions import names
 
 Obj = dict[str, Any]
 
@@ -123,17 +122,16 @@ def test_a_pod_is_evicted(raw: Raw) -> None:
 def test_delete_options_are_those_of_any_group(raw: Raw) -> None:
     """The typed client of a group names them by its own group."""
     uid = raw.made(raw.at("deployments", group="apps/v1"), DEPLOYMENT)["metadata"]["uid"]
-    definition = names()["v1", "DeleteOptions"]
     for wanted, code in ("another", 409), (uid, 200):
-        options = protobufs.message(definition, {"preconditions": {"uid": wanted}, "propagationPolicy": "Background"})
-        body = protobufs.envelope("apps/v1", "DeleteOptions", options)
+        options = {"preconditions": {"uid": wanted}, "propagationPolicy": "Background"}
+        body = protobufs.envelope("apps/v1", "DeleteOptions", protobufs.content("v1", "DeleteOptions", options))
         assert raw.ask("DELETE", raw.at("deployments", "web", group="apps/v1"), body, PROTOBUF).code == code
 
 
 @source(GENERATED, SERIALIZER)
 def test_fields_that_are_not_known_are_skipped_however_strict_the_request_is(raw: Raw) -> None:
     unknown = protobufs.block(90, b"later") + protobufs.count(91, 7)
-    content = protobufs.message(names()["v1", "ConfigMap"], {"metadata": MAP["metadata"], "data": MAP["data"]})
+    content = protobufs.content("v1", "ConfigMap", {"metadata": MAP["metadata"], "data": MAP["data"]})
     body = protobufs.envelope("v1", "ConfigMap", unknown + content)
     answer = raw.ask("POST", raw.at("configmaps"), body, PROTOBUF, fieldValidation="Strict")
     assert (answer.code, answer.body["data"]) == (201, {"a": "1"})

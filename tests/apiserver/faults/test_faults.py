@@ -145,9 +145,9 @@ def test_kopf_calls_each_handler_once_on_a_bad_day(
         operator.until(lambda: "create one 3 auto" in operator.told and "daemon one" in operator.told)
         operator.until(lambda: faults.struck()[0] == 2 and faults.struck()[2] == 4)
         faults.clear()
-        cluster.kubectl("patch", "wd", "one", "--type=merge", "-p", '{"spec": {"size": 7}}')
+        cluster.kubectl("patch", widgets.short(group), "one", "--type=merge", "-p", '{"spec": {"size": 7}}')
         operator.until(lambda: "update one 7" in operator.told)
-        cluster.kubectl("delete", "wd", "one", "--timeout=60s")
+        cluster.kubectl("delete", widgets.short(group), "one", "--timeout=60s")
         for line in ("create one 3 auto", "update one 7", "delete one", "daemon-end one"):
             assert operator.told.count(line) == 1, operator.log
     finally:
@@ -274,7 +274,7 @@ def test_kopf_goes_on_after_the_disk_was_full(
         faults.set({"fault": "full-disk", "verbs": ["patch"], "resources": [resource], "times": 3})
         cluster.kubectl("create", "-f", "-", stdin=widgets.widget(group))
         operator.until(lambda: "create one 3 auto" in operator.told and faults.struck() == [3])
-        cluster.kubectl("delete", "wd", "one", "--timeout=60s")
+        cluster.kubectl("delete", widgets.short(group), "one", "--timeout=60s")
         assert operator.told.count("delete one") == 1
     finally:
         operator.process.terminate()

@@ -50,6 +50,11 @@ def envelope(api_version: str, kind: str, raw: bytes) -> bytes:
     return b"k8s\0" + block(1, meta) + block(2, raw)
 
 
+def content(api_version: str, kind: str, obj: Obj) -> bytes:
+    """The message of a kind, without the envelope."""
+    return message(names()[api_version, kind], obj)
+
+
 def encoded(obj: Obj) -> bytes:
     """Empty where the kind is none of the tables, or the object has what the tables don't know."""
     definition = names().get((obj["apiVersion"], obj["kind"]), "")

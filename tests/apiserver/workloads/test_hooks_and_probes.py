@@ -163,7 +163,7 @@ async def test_sidecar_that_ends_is_started_again_and_does_not_hold_up_the_pod(w
     body = pod("with", "sh", "-c", script, container=MOUNT, initContainers=[{**side, **MOUNT}], **VOLUME)
     create(world, body)
     await world.until(lambda: status(world, "with", "initContainerStatuses").get("restartCount", 0) >= 1)
-    assert "running" in status(world, "with")["state"]
+    await world.until(lambda: "running" in status(world, "with")["state"])
     uid = world.client.get("pods", "default", "with")["metadata"]["uid"]  # type: ignore[index]
     (world.devplane.context().data_dir / "pods" / uid / "volumes" / "v" / "done").touch()
     await world.until(lambda: world.client.get("pods", "default", "with")["status"]["phase"] == "Succeeded")  # type: ignore[index]

@@ -17,6 +17,7 @@ from tunebird.finetune.merge import CONTAINER, merged
 from tunebird.finetune.places import claims, credentials, judge_secrets
 from tunebird.finetune.plan import Plan
 from tunebird.finetune.settings import FineTuneJobSettings
+from tunebird.kube import security
 from tunebird.kube.meta import (
     ATTEMPT,
     CONFIG_MAP,
@@ -42,7 +43,6 @@ TERMINATION_LOG = "/dev/termination-log"
 TOKEN_SECONDS = 3600
 GRACE_SECONDS = 120
 RENDEZVOUS_PORTS = range(20000, 30000)  # below those that Linux gives to outgoing connections
-USER = 65532
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,14 +167,7 @@ def pod_template(run: Run) -> Body:
         "restartPolicy": "Never",
         "automountServiceAccountToken": False,
         "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": USER,
-            "runAsGroup": USER,
-            "fsGroup": USER,
-            "fsGroupChangePolicy": "OnRootMismatch",
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
+        "securityContext": security.of_pod(),
         "containers": [_container(run)],
         "volumes": [{"name": name, **source} for name, (_, source) in volumes.items()],
     }
@@ -194,7 +187,7 @@ def _container(run: Run) -> Body:
         "command": ["tunebird-trainer"],
         "env": _env(run),
         "resources": _resources(run),
-        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "securityContext": security.of_container(),
         "volumeMounts": [
             {"name": name, "mountPath": path, **({"readOnly": True} if name in ("config", "token") else {})}
             for name, (path, _) in volumes.items()

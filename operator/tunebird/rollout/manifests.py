@@ -8,6 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from tunebird.api.base import duration_seconds
+from tunebird.kube import security
 from tunebird.kube.meta import (
     DEPLOYMENT,
     MANAGED_BY,
@@ -33,7 +34,6 @@ PRE_STOP_SECONDS = 5
 LEAST_GRACE_SECONDS = 30
 MOST_GRACE_SECONDS = 900
 DEFAULT_REQUEST_SECONDS = 120.0
-USER = 65532
 
 Json = Mapping[str, Any]
 
@@ -172,26 +172,13 @@ def _template(plan: Plan, revision: Revision, labels: Json) -> Json:
         "containers": [_container(plan, revision, server)],
     }
     if server.runtime is Runtime.TUNEBIRD:
-        spec["securityContext"] = _pod_security()
+        spec["securityContext"] = security.of_pod()  # images of others may need root
     if claim:
         spec["volumes"] = [{"name": "model", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}]
     template = merged({"metadata": {}, "spec": spec}, server.template)
     # Labels are how children are found and selected: they are not the template's to change.
     own = template.get("metadata", {})
     return {**template, "metadata": {**own, "labels": {**own.get("labels", {}), **labels}}}
-
-
-def _pod_security() -> Json:
-    """Our own server is admitted where Pod Security is `restricted`. Images of others may need root, and no rule of
-    ours takes it from them."""
-    return {
-        "runAsNonRoot": True,
-        "runAsUser": USER,
-        "runAsGroup": USER,
-        "fsGroup": USER,
-        "fsGroupChangePolicy": "OnRootMismatch",
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
 
 
 def _container(plan: Plan, revision: Revision, server: Server) -> Json:
@@ -207,7 +194,7 @@ def _container(plan: Plan, revision: Revision, server: Server) -> Json:
     }
     if server.runtime is Runtime.TUNEBIRD:
         container["command"] = ["tunebird-server"]
-        container["securityContext"] = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+        container["securityContext"] = security.of_container()
     if claim := claim_of(revision.uri):
         container["volumeMounts"] = [{"name": "model", "mountPath": f"{VOLUMES}/{claim}", "readOnly": True}]
     if server.gpus:

@@ -190,6 +190,9 @@ def cannot_handle(resource: Resource, why: str) -> str:
     return f'{resource.kind} in version "{resource.version}" cannot be handled as a {resource.kind}: {why}'
 
 
+SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+
+
 def wrong_kind(resource: Resource, api_version: str, kind: str) -> str:
     version = api_version.rpartition("/")[2]
     if resource.crd:
@@ -199,6 +202,11 @@ def wrong_kind(resource: Resource, api_version: str, kind: str) -> str:
     package = resource.group.partition(".")[0] or "core"
     why = f"converting ({version}.{kind}) to ({package}.{resource.kind}): unknown conversion"
     return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
+
+
+def not_registered(api_version: str, kind: str, scheme: str = SCHEME) -> str:
+    """`scheme` is where in Kubernetes' source the kinds that a reader knows are listed."""
+    return f'no kind "{kind}" is registered for version "{api_version}" in scheme "{scheme}"'
 
 
 def aggregate(causes: Sequence[Cause]) -> str:

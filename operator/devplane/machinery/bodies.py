@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from devplane.errors import ApiError, Cause, cannot_handle, wrong_kind
+from devplane.errors import ApiError, Cause, cannot_handle, not_registered, wrong_kind
 from devplane.machinery.schemas import Schema
 from devplane.machinery.targets import Target, Write
 from devplane.resources.registry import Resource
@@ -55,11 +55,7 @@ def _foreign(resource: Resource, api_version: str, kind: str) -> str:
     if resource.crd or builtin(api_version, kind) is not None:
         return wrong_kind(resource, api_version, kind)
     version = api_version.rpartition("/")[2]
-    why = f'no kind "{kind}" is registered for version "{api_version}" in scheme "{_SCHEME}"'
-    return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {why}'
-
-
-_SCHEME = "k8s.io/kubernetes/pkg/api/legacyscheme/scheme.go:30"
+    return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {not_registered(api_version, kind)}'
 
 
 def typed(body: Any, api_version: str, kind: str) -> Obj:

@@ -6,7 +6,7 @@ from typing import Any
 
 from aiohttp import web
 
-from devplane.errors import ApiError
+from devplane.errors import ApiError, not_registered
 from devplane.machinery.deletion import Deleted
 from devplane.wire.answers import encoded
 from devplane.wire.negotiation import Form
@@ -29,7 +29,7 @@ async def options_body(asked: Asked) -> Obj:
     query = asked.query
     kind, version = body.get("kind") or "DeleteOptions", body.get("apiVersion") or "v1"
     if kind != "DeleteOptions":
-        raise ApiError.bad_request(f'no kind "{kind}" is registered for version "{version}" in scheme "{_SCHEME}"')
+        raise ApiError.bad_request(not_registered(version, kind, _SCHEME))
     if (dry_run := body.get("dryRun") or query.getall("dryRun", [])) and set(dry_run) != {"All"}:
         raise ApiError.invalid("DeleteOptions.meta.k8s.io", "", [unknown_dry_run(dry_run)])
     for key in ("propagationPolicy", "dryRun"):

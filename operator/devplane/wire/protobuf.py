@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from devplane.errors import ApiError, wrong_kind
+from devplane.errors import ApiError, not_registered, wrong_kind
 from devplane.resources.registry import Resource
 from devplane.schemas.definitions import definition_types, names
 from devplane.wire.protobuf_fields import BYTES, MalformedError, fields, key, text
@@ -17,7 +17,6 @@ Kind = tuple[str, str]
 MAGIC = b"k8s\x00"
 _SHOWN = 30
 _KINDS = "x-kubernetes-group-version-kind"
-_SCHEME = "pkg/api/legacyscheme/scheme.go:30"
 
 
 def is_read(api_version: str, kind: str) -> bool:
@@ -73,8 +72,7 @@ def _definition(named: Kind, wanted: Kind) -> str:
     if {"group": group, "version": version, "kind": named[1]} in definition_types(expected)[_KINDS]:
         return expected
     if named not in names():
-        why = f'no kind "{named[1]}" is registered for version "{named[0]}" in scheme "{_SCHEME}"'
-        raise ApiError.bad_request(_cannot_handle(named, wanted[1], why))
+        raise ApiError.bad_request(_cannot_handle(named, wanted[1], not_registered(*named)))
     group, _, version = wanted[0].rpartition("/")
     resource = Resource(group, version, "", "", wanted[1], namespaced=False)
     raise ApiError.bad_request(wrong_kind(resource, *named))

@@ -1,6 +1,8 @@
 """The load counts what clients saw, and the picture shows it."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
@@ -8,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tunebird.cli.story import picture
-from tunebird.cli.story.load import Load, Sample, Target, ask
+from tunebird.cli.story.load import AT_ONCE, Load, Sample, Target, ask
 
 
 def a_sample(at: float, version: str = "v1", status: int = 200, seconds: float = 0.1, *, cut: bool = False) -> Sample:
@@ -34,13 +36,34 @@ async def chat(request: web.Request) -> web.StreamResponse:
     return reply
 
 
-@pytest.fixture
-async def url(unused_tcp_port: int) -> object:
+@dataclass
+class Stuck:
+    """A server that answers nobody until it is let go, and counts who waits."""
+
+    go: asyncio.Event = field(default_factory=asyncio.Event)
+    waiting: int = 0
+    most: int = 0
+
+    async def chat(self, request: web.Request) -> web.StreamResponse:
+        self.waiting += 1
+        self.most = max(self.most, self.waiting)
+        await self.go.wait()
+        self.waiting -= 1
+        return await chat(request)
+
+
+async def served(port: int, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> web.AppRunner:
     app = web.Application()
-    app.router.add_post("/v1/chat/completions", chat)
+    app.router.add_post("/v1/chat/completions", handler)
     runner = web.AppRunner(app)
     await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", unused_tcp_port).start()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    return runner
+
+
+@pytest.fixture
+async def url(unused_tcp_port: int) -> object:
+    runner = await served(unused_tcp_port, chat)
     yield f"http://127.0.0.1:{unused_tcp_port}"
     await runner.cleanup()
 
@@ -79,6 +102,24 @@ async def test_every_request_of_the_load_is_told_once(url: str) -> None:
         await stopped
     assert not any(sample.failed for sample in load.samples)
     assert len({sample.at for sample in load.samples}) == len(load.samples)
+
+
+async def test_a_server_that_can_not_keep_up_is_not_flooded(unused_tcp_port: int) -> None:
+    stuck = Stuck()
+    runner = await served(unused_tcp_port, stuck.chat)
+    with Load(Target(f"http://127.0.0.1:{unused_tcp_port}", "good"), rate=1000) as load:
+        while stuck.waiting < AT_ONCE:  # noqa: ASYNC110 (the load runs in a thread of its own)
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.1)  # a hundred more would be due
+        held = load.now()
+        stuck.go.set()
+        while len(load.samples) <= AT_ONCE:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
+        await asyncio.get_running_loop().run_in_executor(None, load.__exit__, None, None, None)
+    await runner.cleanup()
+    assert stuck.most == AT_ONCE
+    assert len([sample for sample in load.samples if sample.at < held]) == AT_ONCE
+    assert not any(sample.failed for sample in load.samples)
 
 
 def test_bins_hold_every_request_once() -> None:

@@ -1,4 +1,4 @@
-"""What admission adds to new pods and claims: service account and its token, priority, tolerations, storage class."""
+"""What admission adds to new pods and claims, and which growth of a claim it refuses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from devplane.errors import ApiError
 from devplane.resources.metadata import generated_name
+from devplane.schemas.quantities import requested
 
 Obj = dict[str, Any]
 Find = Callable[[str, str, str], Obj | None]
@@ -16,6 +17,9 @@ ACCOUNT_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_SECONDS = 3607
 TOLERATED_SECONDS = 300
 CLAIM_IN_USE = "kubernetes.io/pvc-protection"
+NO_GROWTH = (
+    "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
+)
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -129,3 +133,17 @@ def admit_claim(claim: Obj, classes: Iterable[Obj]) -> None:
     if marked:
         newest = max(marked, key=lambda one: (one["metadata"]["creationTimestamp"], one["metadata"]["name"]))
         claim["spec"]["storageClassName"] = newest["metadata"]["name"]
+
+
+def admit_growth(new: Obj, old: Obj, find: Find) -> None:
+    """Refuse more storage for a claim that isn't bound, or whose class doesn't say that its volumes may grow."""
+    if requested(new["spec"], "storage") <= requested(old["spec"], "storage"):
+        return
+    metadata = new["metadata"]
+    if (old.get("status") or {}).get("phase") != "Bound":
+        why = "Only bound persistent volume claims can be expanded"
+        raise ApiError.forbidden("persistentvolumeclaims", metadata["name"], why)
+    name = new["spec"].get("storageClassName") or ""
+    found = find("storageclasses.storage.k8s.io", "", name) if name else None
+    if not (found or {}).get("allowVolumeExpansion"):
+        raise ApiError.forbidden("persistentvolumeclaims", metadata["name"], NO_GROWTH)

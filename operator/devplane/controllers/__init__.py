@@ -18,6 +18,7 @@ def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> lis
     from devplane.controllers.disruption import DisruptionController
     from devplane.controllers.endpointslice import EndpointSliceController
     from devplane.controllers.garbage import GarbageCollector
+    from devplane.controllers.growth import GrowthController
     from devplane.controllers.jobs.controller import JobController
     from devplane.controllers.loop import Controller
     from devplane.controllers.namespace import NamespaceController
@@ -37,6 +38,7 @@ def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> lis
         EndpointSliceController(manager).controller(),
         NamespaceController(manager, ctx).controller(),
         VolumeController(manager, ctx).controller(),
+        GrowthController(manager).controller(),
         GarbageCollector(manager).controller(),
         QuotaController(manager).controller(),
         NodeLifecycle(manager).controller(),

@@ -21,6 +21,7 @@ VOLUMES = "persistentvolumes"
 CLASSES = "storageclasses.storage.k8s.io"
 CLASS = "local-path"
 PROVISIONER = "devplane/local-path"
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 PROTECTION = "kubernetes.io/pvc-protection"
 BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
@@ -117,7 +118,7 @@ class VolumeController:
             "volumeMode": "Filesystem",
             "hostPath": {"path": str(path), "type": "DirectoryOrCreate"},
         }
-        metadata = {"name": name, "annotations": {"pv.kubernetes.io/provisioned-by": PROVISIONER}}
+        metadata = {"name": name, "annotations": {PROVISIONED_BY: PROVISIONER}}
         made = self._client.create(VOLUMES, "", {"metadata": metadata, "spec": spec})
         self._client.event(
             claim, "Normal", "ProvisioningSucceeded", f"Successfully provisioned volume {name}", COMPONENT

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from devplane.errors import Cause
 from devplane.kinds import metadata, placement, rules, volumes
 from devplane.kinds.pods import changes
-from devplane.schemas.quantities import amount
+from devplane.schemas.quantities import amount, requested
 from devplane.schemas.types import Obj
 
 LOCKED = "field is immutable when `immutable` is set"
@@ -113,10 +113,7 @@ def _size(values: list[str], field: str) -> Iterator[Cause]:
 
 
 def validate_claim(new: Obj, old: Obj | None) -> list[Cause]:
-    spec = new["spec"]
-    if old is not None:
-        return [*_claim_updates(spec, old["spec"])]
-    return [*claim_spec(spec, "spec")]
+    return [*claim_spec(new["spec"], "spec"), *(() if old is None else _claim_updates(new, old))]
 
 
 def claim_spec(spec: Obj, path: str) -> Iterator[Cause]:
@@ -207,17 +204,28 @@ def validate_class(new: Obj, _: Obj | None) -> list[Cause]:
     return [*found, *rules.one_of(new.get("volumeBindingMode"), modes, "volumeBindingMode")]
 
 
-def _claim_updates(spec: Obj, old: Obj) -> Iterator[Cause]:
-    """A claim is bound by the server, may grow, and otherwise stays as it is."""
-    may_change = [
-        *(["resources"] if old.get("volumeName") else []),
-        *(key for key in ("volumeName", "storageClassName") if not old.get(key)),
-    ]
-    if {**old, **{key: spec[key] for key in may_change if key in spec}} != spec:
-        yield Cause.forbidden("spec", f"{CLAIM_WORDS}\n{changes(spec, old)}")
-        if spec.get("volumeMode") != old.get("volumeMode"):
-            yield Cause.invalid("volumeMode", spec.get("volumeMode"), rules.IMMUTABLE)
-        return
-    before, after = ((one["resources"].get("requests") or {}).get("storage", "0") for one in (old, spec))
-    if amount(after) < amount(before):
-        yield Cause.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+def _claim_updates(new: Obj, old: Obj) -> Iterator[Cause]:
+    """A claim is bound by the server, may grow as soon as it is bound, and otherwise stays as it is."""
+    spec, before = new["spec"], old["spec"]
+    settled = _settled(spec, before, is_bound=(new.get("status") or {}).get("phase") == "Bound")
+    if settled != before:
+        yield Cause.forbidden("spec", f"{CLAIM_WORDS}\n{changes(settled, before)}")
+    if (size := requested(spec, "storage")) < requested(before, "storage"):
+        capacity = ((old.get("status") or {}).get("capacity") or {}).get("storage", "0")
+        if size <= amount(capacity):
+            yield Cause.forbidden("spec.resources.requests.storage", "field can not be less than status.capacity")
+    if spec.get("volumeMode") != before.get("volumeMode"):
+        yield Cause.invalid("volumeMode", spec.get("volumeMode"), rules.IMMUTABLE)
+
+
+def _settled(spec: Obj, old: Obj, *, is_bound: bool) -> Obj:
+    """`spec` with what may change as it was."""
+    free = {key for key in ("volumeName", "storageClassName") if key not in old}
+    free |= {"volumeAttributesClassName"} if is_bound else set()
+    settled = {key: value for key, value in spec.items() if key not in free}
+    settled |= {key: old[key] for key in free if key in old}
+    requests = (spec.get("resources") or {}).get("requests")
+    if is_bound and requests is not None:
+        as_it_was = {**requests, "storage": old["resources"]["requests"]["storage"]}
+        settled["resources"] = {**spec["resources"], "requests": as_it_was}
+    return settled

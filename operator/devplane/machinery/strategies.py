@@ -6,7 +6,7 @@ from collections.abc import Callable
 from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
-from devplane.admission.built_in import admit_claim, admit_pod
+from devplane.admission.built_in import admit_claim, admit_growth, admit_pod
 from devplane.custom.checks import complete_definition, definition_errors
 from devplane.errors import ApiError, Cause
 from devplane.machinery import quota
@@ -70,6 +70,11 @@ class Strategies:
             admit_pod(new, self._store.get, self._store.items("priorityclasses.scheduling.k8s.io"))
         elif resource.key == "persistentvolumeclaims":
             admit_claim(new, self._store.items("storageclasses.storage.k8s.io"))
+
+    def admit_change(self, resource: Resource, new: Obj, old: Obj) -> None:
+        """Raises 403 for a valid change that Kubernetes' own admission plugins refuse."""
+        if resource.key == "persistentvolumeclaims":
+            admit_growth(new, old, self._store.get)
 
     def _prepare_service(self, new: Obj, old: Obj | None) -> None:
         spec = new["spec"]

@@ -107,6 +107,18 @@ class Api:
         self.track(None, new, schema, write)
         return self.insert(resource, new, schema, write)
 
+    def posted(self, resource: Resource, namespace: str, body: Obj, write: Write) -> Obj:
+        """What is answered and not stored (a review, a TokenRequest): decoded, placed, owned."""
+        schema = self.schemas.of(resource)
+        new = decoded(resource, body, schema, write)
+        if resource.namespaced:
+            place(resource, namespace, new)
+        else:
+            new["metadata"].pop("namespace", None)
+        schema.default(new)
+        self.track(None, new, schema, write)
+        return new
+
     def insert(self, resource: Resource, new: Obj, schema: Schema, write: Write) -> Obj:
         """The end of a create, shared with apply: admit, identify, prepare, validate, store."""
         new = Entry(self.strategies, schema, resource, None, write).admitted(new)
@@ -236,6 +248,7 @@ class Api:
             self._count_generation(resource, old, new)
         self.validate(resource, new, old, schema)
         if not write.subresource:
+            self.strategies.admit_change(resource, new, old)
             write.warnings.extend(schema.warnings(new))
         if write.admission is not None:
             write.admission.validate(attributes(resource, new, old, write))

@@ -30,6 +30,11 @@ def amount(text: Any) -> Decimal:
     return number * 2 ** _BINARY[unit] if unit in _BINARY else number.scaleb(_UNITS.get(unit, 0))
 
 
+def requested(spec: dict[str, Any], name: str) -> Decimal:
+    """How much of a resource a container or a claim requests."""
+    return amount(((spec.get("resources") or {}).get("requests") or {}).get(name, "0"))
+
+
 _NANO = Decimal(1).scaleb(-9)
 _MOST, _LONGEST = Decimal(10) ** 18, 24
 """Beyond, a quantity is left as it is written."""

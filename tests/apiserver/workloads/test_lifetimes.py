@@ -122,6 +122,29 @@ async def test_claim_in_use_is_deleted_after_its_pod(world: World) -> None:
     await world.until(lambda: world.client.get("persistentvolumeclaims", "default", "data") is None)
 
 
+async def test_claim_of_a_class_that_may_grow_has_more_at_once(world: World) -> None:
+    by_us = {"provisioner": "devplane/local-path", "allowVolumeExpansion": True}
+    world.client.create("storageclasses.storage.k8s.io", "", {"metadata": {"name": "grows"}, **by_us})
+    spec = {
+        "accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}},
+        "storageClassName": "grows",
+    }
+    world.client.create("persistentvolumeclaims", "default", {"metadata": {"name": "data"}, "spec": spec})
+
+    def capacity() -> Obj | None:
+        found: Obj = world.client.get("persistentvolumeclaims", "default", "data") or {}
+        return found["status"].get("capacity")  # type: ignore[no-any-return]
+
+    await world.until(lambda: capacity() == {"storage": "1Gi"})
+    more = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    world.client.patch("persistentvolumeclaims", "default", "data", more)
+    await world.until(lambda: capacity() == {"storage": "2Gi"})
+    [volume] = world.client.list("persistentvolumes")
+    assert volume["spec"]["capacity"] == {"storage": "2Gi"}
+    await world.until(lambda: world.messages("VolumeResizeSuccessful") == ["Resize volume succeeded"])
+
+
 async def test_pods_of_a_stopped_control_plane_fail_or_start_again(tmp_path: Path) -> None:
     first = await started(tmp_path / "d")
     watching = asyncio.create_task(first.record())

@@ -312,9 +312,12 @@ def test_a_claim_may_be_bound_and_may_grow() -> None:
     old = claim()
     assert causes(changed(old, volumeName="v"), old) == []
     assert causes(changed(old, resources={"requests": {"storage": "2Gi"}}), old) != [], "it is not bound yet"
-    bound = changed(old, volumeName="v")
+    bound = {**changed(old, volumeName="v"), "status": {"phase": "Bound", "capacity": {"storage": "512Mi"}}}
     assert causes(changed(bound, resources={"requests": {"storage": "2Gi"}}), bound) == []
+    assert causes(changed(bound, resources={"requests": {"storage": "600Mi"}}), bound) == [], "it has less than that"
     assert causes(changed(bound, resources={"requests": {"storage": "1Mi"}}), bound) != []
+    assert causes(changed(bound, volumeAttributesClassName="gold"), bound) == []
+    assert causes(changed(old, volumeAttributesClassName="gold"), old) != []
     assert causes(changed(old, accessModes=["ReadWriteMany"]), old)[0].startswith("spec: Forbidden: spec is immutable")
 
 

@@ -51,10 +51,10 @@ def _is_selected(owner: Mapping[str, Any], one: Mapping[str, Any]) -> bool:
 
 def _orphans(client: Client, resource: str, owner: Obj) -> list[Obj]:
     def may_be_adopted(one: Obj) -> bool:
-        is_free = controller_of(one) is None and not is_deleting(one)
-        return is_free and not (resource == "pods" and is_terminal(one)) and _is_selected(owner, one)
+        is_over = is_deleting(one) or (resource == "pods" and is_terminal(one))
+        return not is_over and _is_selected(owner, one)
 
-    return client.list(resource, namespace_of(owner), where=may_be_adopted)
+    return client.uncontrolled(resource, namespace_of(owner), may_be_adopted)
 
 
 def _adopted(client: Client, resource: str, owner: Obj, one: Obj) -> Obj:

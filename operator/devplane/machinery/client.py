@@ -72,6 +72,12 @@ class Client:
         found = self._resource(resource)
         return [copied(to_version(obj, found)) for obj in self._api.store.controlled(resource, ns, kind, owner)]
 
+    def uncontrolled(self, resource: str, ns: str, where: Callable[[Obj], bool]) -> list[Obj]:
+        """Those without a controlling owner; `where` is as in `list`."""
+        found = self._resource(resource)
+        stored = (to_version(obj, found) for obj in self._api.store.uncontrolled(resource, ns))
+        return [copied(obj) for obj in stored if where(obj)]
+
     def list(
         self,
         resource: str,

@@ -1,4 +1,4 @@
-"""Objects by the owner that controls them, so that a controller finds its own among many."""
+"""Objects by the owner that controls them, so that a controller finds its own, and what nobody controls, among many."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 Obj = dict[str, Any]
 Owner = tuple[str, str, str, str]
-"""The resource and namespace of what is owned, the kind and name of the owner."""
+"""The resource and namespace of what is owned, the kind and name of the owner; both empty for what nobody controls."""
 
 
 class Owners:
@@ -18,7 +18,7 @@ class Owners:
 
     def follow(self, resource: str, before: Obj | None, after: Obj | None) -> None:
         """`before` None is a new object, `after` None one that is gone."""
-        was, now = _owner(resource, before), _owner(resource, after)
+        was, now = (None if obj is None else _owner(resource, obj) for obj in (before, after))
         if was == now:
             return
         if before is not None and was is not None:
@@ -33,10 +33,10 @@ class Owners:
         return sorted(self._names.get(owner, ()))
 
 
-def _owner(resource: str, obj: Obj | None) -> Owner | None:
-    metadata = {} if obj is None else obj["metadata"]
-    references = metadata.get("ownerReferences")
+def _owner(resource: str, obj: Obj) -> Owner:
+    metadata = obj["metadata"]
+    namespace, references = metadata.get("namespace", ""), metadata.get("ownerReferences")
     for one in references if isinstance(references, list) else ():
         if isinstance(one, dict) and one.get("controller"):
-            return resource, metadata.get("namespace", ""), str(one.get("kind")), str(one.get("name"))
-    return None
+            return resource, namespace, str(one.get("kind")), str(one.get("name"))
+    return resource, namespace, "", ""

@@ -100,6 +100,10 @@ class Store:
         held = self._objects.get(resource, _NOTHING).get(namespace, _NOTHING)
         return [held[name] for name in self._owners.names((resource, namespace, kind, owner))]
 
+    def uncontrolled(self, resource: str, namespace: str) -> list[Obj]:
+        """Those that no owner controls, sorted by name."""
+        return self.controlled(resource, namespace, "", "")
+
     def count(self, resource: str) -> int:
         return sum(map(len, self._objects.get(resource, _NOTHING).values()))
 

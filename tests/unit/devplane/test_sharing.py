@@ -77,6 +77,23 @@ def test_items_are_in_the_order_of_namespace_and_name() -> None:
     assert (store.items("pods", "a"), store.count("pods")) == ([], 2)
 
 
+def test_what_nobody_controls_is_found_among_what_is_owned(tmp_path: Path) -> None:
+    def loose(store: Store) -> list[str]:
+        return [one["metadata"]["name"] for one in store.uncontrolled("pods", "default")]
+
+    store = Store(tmp_path / "state.sqlite")
+    for name in ("c", "a", "b"):
+        store.put("pods", pod(name))
+    store.put("pods", pod("elsewhere", namespace="other"))
+    store.put("pods", controlled(pod("b"), "one"))
+    assert loose(store) == ["a", "c"]
+    store.put("pods", pod("b"))
+    store.remove("pods", "default", "a")
+    assert loose(store) == ["b", "c"]
+    store.close()
+    assert loose(Store(tmp_path / "state.sqlite")) == ["b", "c"]
+
+
 def test_what_an_owner_controls_is_found_by_its_kind_and_name(tmp_path: Path) -> None:
     store = Store(tmp_path / "state.sqlite")
     for name, owner in (("a", "one"), ("c", "two"), ("b", "one")):

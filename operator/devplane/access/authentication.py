@@ -27,13 +27,11 @@ class Authentication:
         self._tokens = tokens
 
     def user(self, headers: Mapping[str, str]) -> User:
-        """Raises 401 for a token that is not good; no token at all is the anonymous user."""
+        """Raises 401 for a token that is not good; no token at all, or another scheme, is the anonymous user."""
         given = headers.get("Authorization", "")
         scheme, _, token = given.partition(" ")
-        if not given:
+        if not given or scheme.lower() != "bearer" or not token.strip():
             return ANONYMOUS
-        if scheme.lower() != "bearer" or not token.strip():
-            raise ApiError.unauthorized()
         if hmac.compare_digest(token.strip().encode(), self._admin_token):
             return ADMIN
         try:
@@ -68,13 +66,14 @@ def _host(url: str) -> str:
         return ""
 
 
-def forbidden(user: User, action: Action) -> ApiError:
+def forbidden(user: User, action: Action, reason: str = "") -> ApiError:
     """403 in the words of the authorizer."""
+    why = f": {reason}" if reason else ""
     if action.path:
         message = f'User "{user.name}" cannot {action.verb} path "{action.path}"'
-        return ApiError(403, "Forbidden", f"forbidden: {message}", {})
+        return ApiError(403, "Forbidden", f"forbidden: {message}{why}", {})
     plural = action.resource.partition("/")[0]
     scope = f'in the namespace "{action.namespace}"' if action.namespace else "at the cluster scope"
     where = f'resource "{action.resource}" in API group "{action.group}" {scope}'
     named = f"{plural}.{action.group}" if action.group else plural
-    return ApiError.forbidden(named, action.name, f'User "{user.name}" cannot {action.verb} {where}')
+    return ApiError.forbidden(named, action.name, f'User "{user.name}" cannot {action.verb} {where}{why}')

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from devplane.access.coverage import described, go_list, missing
-from devplane.access.rbac import CLUSTER_ADMIN, CLUSTER_ROLES, GROUP, MASTERS, ROLES, Action, Authorizer
+from devplane.access.rbac import CLUSTER_ADMIN, GROUP, MASTERS, Action, Authorizer
 from devplane.access.tokens import User
 from devplane.errors import ApiError
 from devplane.resources.registry import Resource
@@ -54,7 +54,7 @@ class Escalation:
             return
         rules = self._authorizer.rules_of(new)
         if rules is None:
-            raise ApiError.not_found(CLUSTER_ROLES if plural == "clusterroles" else ROLES, role.get("name", ""))
+            raise ApiError.not_found(resource.name, role.get("name", ""))
         self._confirm(resource, new, rules, user)
 
     def _confirm(self, resource: Resource, new: Obj, rules: Sequence[Obj], user: User) -> None:

@@ -27,9 +27,17 @@ def impersonated(headers: CIMultiDictProxy[str]) -> User | None:
     groups, extra = _groups(headers), _extra(headers)
     if not name:
         if groups or extra or uid:
-            raise ApiError.internal("requesting uid, groups or user-extra without impersonating a user")
+            raise _nobody(groups, uid, extra)
         return None
     return User(name, uid, _completed(name, groups or _groups_of(name)), extra)
+
+
+def _nobody(groups: tuple[str, ...], uid: str, extra: dict[str, list[str]]) -> ApiError:
+    """What was asked for, as Go prints references to objects: kind, namespace, name, uid, version, …, field."""
+    asked = [f"{{Group  {one}    }}" for one in groups]
+    asked += [f"{{UserExtra  {one}  {_AUTHENTICATION}/v1  {key}}}" for key, values in extra.items() for one in values]
+    asked += [f"{{UID  {uid}  {_AUTHENTICATION}/v1  }}"] if uid else []
+    return ApiError.bad_request(f"requested [{' '.join(asked)}] without impersonating a user")
 
 
 def needed(headers: CIMultiDictProxy[str], user: User) -> list[Action]:

@@ -23,8 +23,13 @@ CLUSTER_ADMIN: list[Obj] = [
     {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
     {"nonResourceURLs": ["*"], "verbs": ["*"]},
 ]
-# What anybody who is known may do without a binding of the user's making (system:basic-user, system:discovery, …).
-_REVIEWS: list[Obj] = [
+_KNOWN, _UNKNOWN = "system:authenticated", "system:unauthenticated"
+_PUBLIC = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
+_DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
+              "/version", "/version/"]  # fmt: skip
+_ISSUER = ["/.well-known/openid-configuration", "/.well-known/openid-configuration/", "/openid/v1/jwks",
+           "/openid/v1/jwks/"]  # fmt: skip
+_BASIC: list[Obj] = [
     {
         "verbs": ["create"],
         "apiGroups": ["authorization.k8s.io"],
@@ -32,14 +37,17 @@ _REVIEWS: list[Obj] = [
     },
     {"verbs": ["create"], "apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"]},
 ]
-_PUBLIC = ["/healthz", "/livez", "/readyz", "/version", "/version/"]
-_DISCOVERY = ["/api", "/api/*", "/apis", "/apis/*", "/healthz", "/livez", "/openapi", "/openapi/*", "/readyz",
-              "/version", "/version/"]  # fmt: skip
-_BASIC: list[Obj] = [
-    *_REVIEWS,
-    {"verbs": ["get"], "nonResourceURLs": _DISCOVERY},
-    {"verbs": ["get"], "nonResourceURLs": _PUBLIC},
-]
+# What holds without a binding of the user's making: (ClusterRole and its binding, groups, rules).
+_FIRST: tuple[tuple[str, tuple[str, ...], list[Obj]], ...] = (
+    ("system:basic-user", (_KNOWN,), _BASIC),
+    ("system:discovery", (_KNOWN,), [{"verbs": ["get"], "nonResourceURLs": _DISCOVERY}]),
+    ("system:public-info-viewer", (_KNOWN, _UNKNOWN), [{"verbs": ["get"], "nonResourceURLs": _PUBLIC}]),
+    (
+        "system:service-account-issuer-discovery",
+        ("system:serviceaccounts",),
+        [{"verbs": ["get"], "nonResourceURLs": _ISSUER}],
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`reason` names the binding that allows it; empty where nothing does."""
+    """`reason` names the binding that allows it; where nothing does, the bindings' roles that are missing."""
 
     allowed: bool
     reason: str = ""
@@ -71,28 +79,39 @@ class Authorizer:
     def decide(self, user: User, action: Action) -> Verdict:
         if MASTERS in user.groups:
             return Verdict(allowed=True)
-        if "system:authenticated" in user.groups and any(_covers(rule, action) for rule in _BASIC):
-            return Verdict(allowed=True, reason="RBAC: allowed to every authenticated user")
+        missing: list[str] = []
         for reason, rules in self._granted(user, action.namespace):
-            if any(_covers(rule, action) for rule in rules):
+            if rules is None:
+                missing.append(reason)
+            elif any(_covers(rule, action) for rule in rules):
                 return Verdict(allowed=True, reason=reason)
-        return Verdict(allowed=False)
+        return Verdict(allowed=False, reason=f"RBAC: {_listed(missing)}" if missing else "")
 
     def rules(self, user: User, namespace: str) -> list[Obj]:
         """Every rule that holds for a user in a namespace."""
         if MASTERS in user.groups:
             return CLUSTER_ADMIN
-        basic = _BASIC if "system:authenticated" in user.groups else []
-        return [*basic, *(rule for _, rules in self._granted(user, namespace) for rule in rules)]
+        return [rule for _, rules in self._granted(user, namespace) for rule in rules or ()]
 
-    def _granted(self, user: User, namespace: str) -> Iterator[tuple[str, Sequence[Obj]]]:
+    def failures(self, user: User, namespace: str) -> str:
+        """Which roles of the user's bindings there are none of."""
+        return _listed([reason for reason, rules in self._granted(user, namespace) if rules is None])
+
+    def _granted(self, user: User, namespace: str) -> Iterator[tuple[str, Sequence[Obj] | None]]:
+        """(why, rules) of each binding of a user; or which role is missing, and None."""
+        for name, groups, rules in _FIRST:
+            group = next((one for one in groups if one in user.groups), "")
+            if group:
+                bound = f'ClusterRoleBinding "{name}" of ClusterRole "{name}" to Group "{group}"'
+                yield f"RBAC: allowed by {bound}", rules
         bindings = self._store.items(_CLUSTER_BINDINGS)
         if namespace:
             bindings = [*bindings, *self._store.items(_BINDINGS, namespace)]
         for binding in bindings:
             subject = next((one for one in binding.get("subjects") or () if _is(binding, one, user)), None)
             if subject is not None:
-                yield _reason(binding, subject), self.rules_of(binding) or ()
+                found = self.rules_of(binding)
+                yield _absent(binding) if found is None else _reason(binding, subject), found
 
     def rules_of(self, binding: Obj) -> Sequence[Obj] | None:
         """What a binding grants, or None where its role doesn't exist."""
@@ -131,6 +150,17 @@ def _is(binding: Obj, subject: Obj, user: User) -> bool:
 def _namespace(binding: Obj, subject: Obj) -> str:
     """A service account's own, or else the binding's."""
     return str(subject.get("namespace") or binding["metadata"].get("namespace", ""))
+
+
+def _absent(binding: Obj) -> str:
+    reference = binding["roleRef"]
+    return f'{reference["kind"].lower()}.{GROUP} "{reference["name"]}" not found'
+
+
+def _listed(missing: Sequence[str]) -> str:
+    """Several errors as Go's aggregate prints them, each once."""
+    texts = list(dict.fromkeys(missing))
+    return texts[0] if len(texts) == 1 else f"[{', '.join(texts)}]" if texts else ""
 
 
 def _reason(binding: Obj, subject: Obj) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 
 from devplane.access.tokens import AUDIENCE, Bound, InvalidTokenError, Tokens
 from devplane.errors import ApiError, Cause
-from devplane.machinery.targets import Target
+from devplane.machinery.targets import Target, Write
 from devplane.machinery.verbs import Api
 from devplane.resources.metadata import timestamp
+from devplane.resources.registry import Resource
 
 Obj = dict[str, Any]
 
@@ -20,24 +21,32 @@ _SHORTEST, _LONGEST = 600, 2**32
 _RECREATED = "does not match the UID in record. The object might have been deleted and then recreated"
 
 
-def request_token(api: Api, tokens: Tokens, target: Target, body: Obj, *, dry_run: bool = False) -> Obj:
+_REQUESTS = Resource("authentication.k8s.io", "v1", "tokenrequests", "tokenrequest", "TokenRequest", namespaced=True)
+
+
+def request_token(api: Api, tokens: Tokens, target: Target, body: Obj, write: Write) -> Obj:
     """The TokenRequest with its token; of a dry run the token is good for nothing."""
     api.get(target)
-    spec = body.get("spec") or {}
-    seconds = spec.get("expirationSeconds") or 3600
+    given = {key: value for key, value in (body.get("spec") or {}).items() if value is not None}
+    body["spec"] = {"expirationSeconds": 3600, **given}
+    asked = api.posted(_REQUESTS, target.namespace, body, write)
+    spec = asked["spec"]
+    seconds = spec.get("expirationSeconds", 0)
+    _check_name(target, asked["metadata"])
     _check_seconds(seconds)
-    _check_name(target, body.get("metadata") or {})
     audiences = list(spec.get("audiences") or (AUDIENCE,))
     bound = _bound(api, target, spec.get("boundObjectRef"))
     try:
-        token = "" if dry_run else tokens.mint(target.namespace, target.name, audiences, seconds, bound)
+        token = "" if write.dry_run else tokens.mint(target.namespace, target.name, audiences, seconds, bound)
     except InvalidTokenError as error:
         raise ApiError.bad_request(str(error)) from error
+    metadata = {"name": target.name, "namespace": target.namespace, "creationTimestamp": api.now()}
+    owned = {key: asked["metadata"][key] for key in ("managedFields",) if key in asked["metadata"]}
     return {
         "kind": "TokenRequest",
         "apiVersion": "authentication.k8s.io/v1",
-        "metadata": {"name": target.name, "namespace": target.namespace, "creationTimestamp": api.now()},
-        "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
+        "metadata": {**metadata, **owned},
+        "spec": {"boundObjectRef": None, **spec, "audiences": audiences, "expirationSeconds": seconds},
         "status": {"token": token, "expirationTimestamp": timestamp(api.clock() + timedelta(seconds=seconds))},
     }
 
@@ -50,16 +59,14 @@ def _check_seconds(seconds: int) -> None:
     else:
         return
     cause = Cause.invalid("spec.expirationSeconds", seconds, detail)
-    raise ApiError.invalid("TokenRequest.authentication.k8s.io", "", [cause])
+    raise ApiError.invalid(_REQUESTS.kind_name, "", [cause])
 
 
 def _check_name(target: Target, metadata: Obj) -> None:
-    name, namespace = metadata.get("name") or target.name, metadata.get("namespace") or target.namespace
+    name = metadata.get("name") or target.name
     if name != target.name:
-        why = f"the name of the object ({name}) does not match the name on the URL ({target.name})"
-        raise ApiError.bad_request(why)
-    if namespace != target.namespace:
-        raise ApiError.bad_request(f"namespace in the token request ({namespace}) is not that of the URL")
+        cause = Cause.invalid("metadata.name", name, "must match the service account name if specified")
+        raise ApiError.invalid(_REQUESTS.kind_name, target.name, [cause])
 
 
 def _bound(api: Api, target: Target, reference: Obj | None) -> Bound | None:
@@ -71,6 +78,8 @@ def _bound(api: Api, target: Target, reference: Obj | None) -> Bound | None:
         shown = f"{group}/{version}, Kind={kind}"
         raise ApiError.bad_request(f"cannot bind token to object of type {shown}")
     name, resource = reference.get("name", ""), f"{kind.lower()}s"
+    if not name:
+        raise ApiError.bad_request("Name parameter required.")
     found = api.store.get(resource, "" if kind == "Node" else target.namespace, name)
     if found is None:
         raise ApiError.not_found(resource, name)

@@ -8,7 +8,7 @@ from devplane.access.authentication import Authentication, forbidden
 from devplane.access.impersonation import impersonated, needed
 from devplane.access.rbac import Action, Authorizer
 from devplane.access.tokens import User
-from devplane.wire.requests import Place
+from devplane.wire.requests import Place, verb_of
 
 if TYPE_CHECKING:
     from multidict import CIMultiDictProxy
@@ -33,20 +33,29 @@ class Gate:
 
     def authorize(self, user: User, action: Action) -> None:
         """Raises 403 where the user may not do it."""
-        if not self._authorizer.decide(user, action).allowed:
-            raise forbidden(user, action)
+        verdict = self._authorizer.decide(user, action)
+        if not verdict.allowed:
+            raise forbidden(user, action, verdict.reason)
 
 
-def action_of(verb: str, where: Place) -> Action:
+def action_of(verb: str, where: Place, fields: str = "") -> Action:
+    """`fields` is the field selector of a list: one that asks for a name asks for that object."""
     resource, sub = where.resource, f"/{where.subresource}" if where.subresource else ""
     namespace = where.namespace or ""
     if resource.key == "namespaces":  # a namespace is itself within its scope
         namespace = where.name
-    return Action(verb, resource.group, f"{resource.plural}{sub}", namespace, where.name)
+    name = where.name or (_named(fields) if fields else "")
+    return Action(verb, resource.group, f"{resource.plural}{sub}", namespace, name)
+
+
+def _named(fields: str) -> str:
+    found = next((one for one in fields.split(",") if one.startswith("metadata.name=")), "")
+    return found.partition("=")[2].removeprefix("=")
 
 
 def unknown_action(method: str, group: str, rest: list[str]) -> Action:
     """A resource that is not served, as it would be asked for."""
     namespaced = rest[0] == "namespaces" and len(rest) > 2
-    resource = rest[2] if namespaced else rest[0]
-    return Action(method.lower(), group, resource, rest[1] if namespaced else "")
+    resource, *name = rest[2:] if namespaced else rest
+    verb = verb_of(method, is_named=bool(name), is_watch=False)
+    return Action(verb, group, resource, rest[1] if namespaced else "", name[0] if name else "")

@@ -114,7 +114,7 @@ class Server:
             self._gate.authorize(user, unknown_action(request.method, group, rest))
             return self._nowhere(group, version)
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
-        self._gate.authorize(user, action_of(verb, where))
+        self._gate.authorize(user, action_of(verb, where, request.query.get("fieldSelector", "")))
         if request.method == "HEAD":  # allowed as a get is, and served for no resource
             raise ApiError.method_not_allowed()
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))

@@ -13,7 +13,7 @@ from devplane.machinery.token_requests import request_token
 from devplane.server.answering import Answering
 from devplane.server.gate import Gate, action_of
 from devplane.server.writes import Writes
-from devplane.wire.answers import encoded
+from devplane.wire.answers import encoded, warn
 from devplane.wire.negotiation import Form
 from devplane.wire.requests import Asked
 
@@ -54,9 +54,10 @@ class Subresources:
             case "scale", _:
                 return await self._writes.patch(asked)
             case "token", _:
-                is_dry = asked.write().dry_run
-                body = await self._answering.admitted(asked, "CREATE", await asked.body())
-                answer = request_token(self._api, self._tokens, target, body, dry_run=is_dry)
+                body, write = await self._answering.admitted(asked, "CREATE", await asked.body()), asked.write()
+                response = encoded(201, request_token(self._api, self._tokens, target, body, write), Form())
+                warn(response, write.warnings)
+                return response
             case "binding", _:
                 body = await self._answering.admitted(asked, "CREATE", await asked.body())
                 answer = subresources.bind(self._api, target, body, asked.write())

@@ -17,7 +17,7 @@ from devplane.server import patching
 from devplane.server.answering import Answering
 from devplane.server.deletions import answers_object, gone, options_body
 from devplane.storage.selectors import Selector
-from devplane.wire.answers import encoded
+from devplane.wire.answers import encoded, warn
 from devplane.wire.requests import Asked, is_true
 
 Obj = dict[str, Any]
@@ -51,11 +51,16 @@ class Writes:
             target = Target(pods, asked.place.namespace or "", (body.get("metadata") or {}).get("name") or "")
             body = await self._answering.admitted(asked, "CREATE", body)
             return encoded(201, subresources.bind(self._api, target, body, asked.write()), asked.form)
-        return encoded(
-            201,
-            self._reviews.answer(resource, body, asked.user, self._api.now(), asked.place.namespace or ""),
-            asked.form,
-        )
+        return self._reviewed(asked, body)
+
+    def _reviewed(self, asked: Asked, body: Any) -> web.Response:
+        """A review is decoded and owned as if it were stored."""
+        resource, write = asked.place.resource, asked.write()
+        review = self._api.posted(resource, asked.place.namespace or "", body, write)
+        answer = self._reviews.answer(resource, review, asked.user, self._api.now())
+        response = encoded(201, answer, asked.form)
+        warn(response, write.warnings)
+        return response
 
     async def update(self, asked: Asked) -> web.Response:
         write, body = asked.write(), await asked.body()

@@ -49,12 +49,17 @@ class Place:
     subresource: str
 
     def verb(self, method: str, *, is_watch: bool) -> str:
-        verb = _VERBS.get(method, "")
-        if self.name:
-            return verb
-        if verb == "get":
-            return "watch" if is_watch else "list"
-        return "deletecollection" if verb == "delete" else verb
+        return verb_of(method, is_named=bool(self.name), is_watch=is_watch)
+
+
+def verb_of(method: str, *, is_named: bool, is_watch: bool) -> str:
+    """What a method asks for, of an object or of all."""
+    verb = _VERBS.get(method, "")
+    if is_named:
+        return verb
+    if verb == "get":
+        return "watch" if is_watch else "list"
+    return "deletecollection" if verb == "delete" else verb
 
 
 def group_version(path: str) -> tuple[str, str, list[str]] | None:

@@ -98,7 +98,10 @@ class Replay:
         request = step.request
         path = re.sub(r"timeoutSeconds=\d+", f"timeoutSeconds={60 if until else 1}", self.translated(request["path"]))
         body = self.translated(request["body"])
-        headers = {**(request.get("headers") or {}), **({"Authorization": f"Bearer {token}"} if token else {})}
+        headers = {
+            **self.translated(request.get("headers") or {}),
+            **({"Authorization": f"Bearer {token}"} if token else {}),
+        }
         if step.name == "review, rubbish":
             body["spec"]["token"] = "rubbish"
         answer = await self.send(request["method"], path, body, headers, until)
@@ -125,9 +128,9 @@ class Replay:
 def _named(obj: Mapping[str, Any]) -> list[str]:
     """The uid, generated name and (as query and JSON write it) resourceVersion of an object."""
     metadata = obj.get("metadata") or {}
-    found = [metadata.get("uid", "")]
     if obj.get("kind") == "TokenRequest":
-        found.append(obj["status"]["token"])
+        return [obj["status"]["token"]]
+    found = [metadata.get("uid", "")]
     if metadata.get("generateName"):
         found.append(metadata["name"])
     version = metadata.get("resourceVersion", "")

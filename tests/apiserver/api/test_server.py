@@ -30,7 +30,10 @@ async def test_without_a_token_nothing_but_health_and_version_is_answered(server
 
 async def test_a_wrong_token_is_unauthorized(server: Replay) -> None:
     assert (await server.send("GET", MAPS, headers={"Authorization": "Bearer nonsense"})).status == 401
-    assert (await server.send("GET", MAPS, headers={"Authorization": "Basic bm86bm8="})).status == 401
+
+
+async def test_another_scheme_than_bearer_is_nobody(server: Replay) -> None:
+    assert (await server.send("GET", MAPS, headers={"Authorization": "Basic bm86bm8="})).status == 403
 
 
 async def test_a_browser_is_not_let_in_by_another_name(server: Replay) -> None:

@@ -38,7 +38,7 @@ async def review(server: Replay, token: str, *audiences: str) -> Obj:
 
 async def test_a_token_without_audiences_is_for_the_api_server(server: Replay) -> None:
     answer = (await server.send("POST", TOKEN, {"spec": {}})).body
-    assert answer["spec"] == {"audiences": [AUDIENCE], "expirationSeconds": 3600}
+    assert answer["spec"] == {"audiences": [AUDIENCE], "expirationSeconds": 3600, "boundObjectRef": None}
     assert (await review(server, answer["status"]["token"]))["audiences"] == [AUDIENCE]
     assert "error" in await review(server, answer["status"]["token"], "vault")
 

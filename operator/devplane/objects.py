@@ -74,6 +74,16 @@ def has_condition(obj: Mapping[str, Any], type_: str) -> bool:
     return found is not None and found["status"] == "True"
 
 
+def with_condition(obj: Mapping[str, Any], found: Mapping[str, Any]) -> list[Obj]:
+    """The object's conditions with `found` in its old place, or at the end; a new status has a new time."""
+    held = (obj.get("status") or {}).get("conditions") or []
+    before = condition(obj, found["type"])
+    is_same = before is not None and before["status"] == found["status"]
+    since = before["lastTransitionTime"] if before is not None and is_same else stamp(now())
+    merged = {**found, "lastTransitionTime": since}
+    return [merged if one is before else one for one in held] if before is not None else [*held, merged]
+
+
 def phase(pod: Mapping[str, Any]) -> str:
     return str((pod.get("status") or {}).get("phase") or "Pending")
 

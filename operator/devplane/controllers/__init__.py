@@ -24,8 +24,10 @@ def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> lis
     from devplane.controllers.namespace import NamespaceController
     from devplane.controllers.node_lifecycle import NodeLifecycle
     from devplane.controllers.nodes import NodeKeeper
+    from devplane.controllers.pod_collector import PodCollector
     from devplane.controllers.quota import QuotaController
     from devplane.controllers.scheduler import Scheduler
+    from devplane.controllers.taint_eviction import TaintEviction
     from devplane.controllers.volumes import VolumeController
 
     name = "kube-controller-manager"
@@ -42,6 +44,8 @@ def start(client: Client, ctx: Context, webhooks: Webhooks | None = None) -> lis
         GarbageCollector(manager).controller(),
         QuotaController(manager).controller(),
         NodeLifecycle(manager).controller(),
+        TaintEviction(manager).controller(),
+        PodCollector(manager).controller(),
         DisruptionController(manager).controller(),
         Scheduler(client.named("kube-scheduler")).controller(),
     ]

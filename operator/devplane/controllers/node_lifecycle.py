@@ -1,145 +1,167 @@
-"""What happens around nodes: taints for cordons and failures, pods of a lost node, pods that a taint drives away."""
+"""What a node's state means to others: its conditions when nobody hears of it, its taints, its pods' readiness."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+import time
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from devplane.controllers.loop import Controller, Key, own_key
-from devplane.controllers.placement import UNSCHEDULABLE, patience
-from devplane.node import has_failed
-from devplane.objects import (
-    Obj,
-    condition,
-    is_deleting,
-    is_ready,
-    is_terminal,
-    moment,
-    name_of,
-    namespace_of,
-    now,
-    stamp,
-    uid_of,
-)
+from devplane.controllers.node_taints import no_execute, no_schedule
+from devplane.node import DECLARED, has_failed
+from devplane.objects import Obj, condition, created, name_of, namespace_of, now, stamp, with_condition
 
 if TYPE_CHECKING:
     from devplane.machinery.client import Client
 
 COMPONENT = "node-controller"
-UNREACHABLE = "node.kubernetes.io/unreachable"
-NOT_READY = "node.kubernetes.io/not-ready"
-OWN_TAINTS = frozenset({UNREACHABLE, NOT_READY, UNSCHEDULABLE["key"]})
-UNKNOWN = {
-    "status": "Unknown",
-    "reason": "NodeStatusUnknown",
-    "message": "Kubelet stopped posting node status.",
-}
-EVICTED = {
-    "type": "DisruptionTarget",
-    "status": "True",
-    "reason": "DeletionByTaintManager",
-    "message": "Taint manager: deleting due to NoExecute taint",
-}
+LEASES = "leases.coordination.k8s.io"
+LEASE_NAMESPACE = "kube-node-lease"
+GRACE_SECONDS = 50.0
+STARTUP_SECONDS = 60.0
+KUBELETS = ("Ready", "MemoryPressure", "DiskPressure", "PIDPressure")
+LOST = {"status": "Unknown", "reason": "NodeStatusUnknown", "message": "Kubelet stopped posting node status."}
+NEVER = {"status": "Unknown", "reason": "NodeStatusNeverUpdated", "message": "Kubelet never posted node status."}
 
 
-def wanted_taints(node: Obj) -> list[Obj]:
-    """Others' taints as they are, and those that follow from the node's state. Pure."""
-    taints = [one for one in node["spec"].get("taints") or () if one["key"] not in OWN_TAINTS]
-    if node["spec"].get("unschedulable"):
-        taints.append(dict(UNSCHEDULABLE))
-    ready = (condition(node, "Ready") or {}).get("status")
-    key = UNREACHABLE if has_failed(node) or ready == "Unknown" else NOT_READY if ready == "False" else ""
-    return [*taints, *({"key": key, "effect": effect} for effect in ("NoSchedule", "NoExecute") if key)]
+def lost_conditions(node: Obj) -> list[Obj]:
+    """The conditions of a node that nobody hears of any more. Pure but for the time."""
+    conditions = [_lost(one) for one in (node.get("status") or {}).get("conditions") or ()]
+    known = {one["type"] for one in conditions}
+    times = {"lastHeartbeatTime": created(node), "lastTransitionTime": stamp(now())}
+    return [*conditions, *({"type": one, **NEVER, **times} for one in KUBELETS if one not in known)]
 
 
-def lost_conditions(node: Obj) -> list[Obj] | None:
-    """The conditions of a node that nobody hears of any more; None where they say so already. Pure."""
-    held = (node.get("status") or {}).get("conditions") or []
-    if not held or all(one["status"] == "Unknown" for one in held):
-        return None
-    return [{**one, **UNKNOWN, "lastTransitionTime": stamp(now())} for one in held]
+def _lost(held: Obj) -> Obj:
+    if held["type"] not in KUBELETS or held["status"] == "Unknown":
+        return held
+    return {**held, **LOST, "lastTransitionTime": stamp(now())}
+
+
+class Heartbeats:
+    """When something was last heard of each node: a status of its own or a renewed Lease."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._last: dict[str, tuple[tuple[str, str], float]] = {}
+
+    def left(self, node: Obj, renewed: str) -> float:
+        """For how many seconds the node may be silent yet; 0 or less where it has been for too long."""
+        ready = condition(node, "Ready")
+        said = ((ready or {}).get("lastHeartbeatTime") or "", renewed)
+        known = self._last.get(name_of(node))
+        if known is None or known[0] != said:
+            known = self._last[name_of(node)] = (said, self._clock())
+        return known[1] + (STARTUP_SECONDS if ready is None else GRACE_SECONDS) - self._clock()
+
+    def forget(self, name: str) -> None:
+        self._last.pop(name, None)
 
 
 class NodeLifecycle:
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._heartbeats = Heartbeats()
+        self._registered: dict[str, Obj] = {}
+        self._places: dict[str, str] = {}
+        self._unsettled: dict[str, set[Key]] = {}
 
     def controller(self) -> Controller:
-        return Controller("node-lifecycle", self._client, ("nodes", "pods"), self._concerned, self.sync)
+        return Controller("node-lifecycle", self._client, ("nodes", "pods", LEASES), self._concerned, self.sync)
 
-    def _concerned(self, resource: str, _: str, obj: Obj) -> Iterable[Key]:
+    def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
         if resource == "nodes":
             return [own_key(obj)]
-        node = obj["spec"].get("nodeName")
-        return [("", node)] if node else []
+        if resource == LEASES:
+            return [("", name_of(obj))] if namespace_of(obj) == LEASE_NAMESPACE else []
+        return self._bound(type_, obj)
+
+    def _bound(self, type_: str, pod: Obj) -> Iterable[Key]:
+        """A pod matters when it comes to a node."""
+        uid, node = pod["metadata"]["uid"], pod["spec"].get("nodeName", "")
+        if type_ == "DELETED" or not node:
+            self._places.pop(uid, None)
+            return []
+        if self._places.get(uid) == node:
+            return []
+        self._places[uid] = node
+        self._unsettled.setdefault(node, set()).add(own_key(pod))
+        return [("", node)]
 
     def sync(self, key: Key) -> float | None:
         node = self._client.get("nodes", *key)
-        pods = self._client.list("pods", fields=f"spec.nodeName={key[1]}")
         if node is None:
-            for pod in pods:
-                self._collect(pod)
+            self._remove(key[1])
             return None
-        if has_failed(node) and (conditions := lost_conditions(node)) is not None:
-            node = self._client.patch("nodes", *key, {"status": {"conditions": conditions}}, subresource="status")
-            self._client.event(node, "Normal", "NodeNotReady", f"Node {key[1]} status is now: NodeNotReady", COMPONENT)
+        self._register(node)
+        left = self._left(node)
+        if left is not None and left <= 0:
+            node = self._lose(node)
         self._taint(node)
-        return self._tend(self._client.get("nodes", *key) or node, pods)
+        self._receive(key[1], node)
+        return None if left is None or left <= 0 else left + 0.1
+
+    def _left(self, node: Obj) -> float | None:
+        """Seconds until the node counts as lost; None where only somebody's word makes it so."""
+        if has_failed(node):
+            return 0
+        if DECLARED in (node["metadata"].get("labels") or {}):
+            return None
+        lease = self._client.get(LEASES, LEASE_NAMESPACE, name_of(node)) or {}
+        return self._heartbeats.left(node, (lease.get("spec") or {}).get("renewTime") or "")
+
+    def _register(self, node: Obj) -> None:
+        name = name_of(node)
+        if self._registered.get(name, {}).get("metadata", {}).get("uid") != node["metadata"]["uid"]:
+            self._registered[name] = node
+            self._tell(node, "RegisteredNode", f"Node {name} event: Registered Node {name} in Controller")
+
+    def _remove(self, name: str) -> None:
+        self._heartbeats.forget(name)
+        self._unsettled.pop(name, None)
+        node = self._registered.pop(name, None)
+        if node is not None:
+            self._tell(node, "RemovingNode", f"Node {name} event: Removing Node {name} from Controller")
+
+    def _tell(self, node: Obj, reason: str, message: str) -> None:
+        self._client.event(node, "Normal", reason, message, COMPONENT)
+
+    def _lose(self, node: Obj) -> Obj:
+        """Its conditions are unknown, and its pods, if it was ready, are not."""
+        name, before = name_of(node), (condition(node, "Ready") or {}).get("status")
+        if before == "Unknown":
+            return node
+        change = {"status": {"conditions": lost_conditions(node)}}
+        node = self._client.patch("nodes", "", name, change, subresource="status")
+        if before == "True":
+            self._tell(node, "NodeNotReady", f"Node {name} status is now: NodeNotReady")
+            pods = self._client.list("pods", fields=f"spec.nodeName={name}")
+            self._unsettled.setdefault(name, set()).update(own_key(pod) for pod in pods)
+        return node
 
     def _taint(self, node: Obj) -> None:
-        held = node["spec"].get("taints") or []
-        known = {(one["key"], one["effect"]): one for one in held}
-        taints = [known.get((one["key"], one["effect"]), _dated(one)) for one in wanted_taints(node)]
-        if taints != held:
-            self._client.patch("nodes", "", name_of(node), {"spec": {"taints": taints or None}})
+        """One after the other, as Kubernetes writes them."""
+        for wanted in (no_schedule, no_execute):
+            held = node["spec"].get("taints") or []
+            taints = wanted(node)
+            if taints != held:
+                node = self._client.patch("nodes", "", name_of(node), {"spec": {"taints": taints or None}})
 
-    def _tend(self, node: Obj, pods: Iterable[Obj]) -> float | None:
-        """Pods of a lost node are not ready; those that bear its taints no longer are deleted. When to look again."""
-        taints = [one for one in node["spec"].get("taints") or () if one["effect"] == "NoExecute"]
-        waits = []
-        for pod in pods:
-            if has_failed(node) and is_ready(pod):
+    def _receive(self, name: str, node: Obj) -> None:
+        """Pods of a node that was lost, or that come to one that is not ready, are not ready either."""
+        pods = self._unsettled.get(name, set())
+        ready = condition(node, "Ready")
+        is_lost = ready is not None and ready["status"] != "True"
+        for key in sorted(pods):
+            if is_lost and (pod := self._client.get("pods", *key)) is not None:
                 self._unready(pod)
-            if taints and not is_terminal(pod) and not is_deleting(pod):
-                waits.append(self._bear(pod, taints))
-        return min((one for one in waits if one is not None), default=None)
-
-    def _bear(self, pod: Obj, taints: list[Obj]) -> float | None:
-        seconds = patience(pod, taints)
-        if seconds is None:
-            return None
-        since = max((moment(one["timeAdded"]) for one in taints if one.get("timeAdded")), default=now())
-        left = (since + timedelta(seconds=seconds) - now()).total_seconds()
-        if left <= 0:
-            self._evict(pod)
-            return None
-        return left
-
-    def _evict(self, pod: Obj) -> None:
-        where = (namespace_of(pod), name_of(pod))
-        message = f"Marking for deletion Pod {where[0]}/{where[1]}"
-        self._client.event(pod, "Normal", "TaintManagerEviction", message, "taint-eviction-controller")
-        self._set(pod, {**EVICTED, "lastProbeTime": None})
-        self._client.delete("pods", *where, uid=uid_of(pod))
+            pods.discard(key)
 
     def _unready(self, pod: Obj) -> None:
-        self._set(pod, {"type": "Ready", "status": "False", "reason": "NodeNotReady", "lastProbeTime": None})
+        """The condition keeps what it says beside its status."""
+        ready = condition(pod, "Ready")
+        if ready is None or ready["status"] == "False":
+            return
+        change = {"status": {"conditions": with_condition(pod, {**ready, "status": "False"})}}
+        self._client.patch("pods", namespace_of(pod), name_of(pod), change, subresource="status")
         self._client.event(pod, "Warning", "NodeNotReady", "Node is not ready", COMPONENT)
-
-    def _set(self, pod: Obj, found: Obj, **status: Any) -> None:
-        others = [one for one in pod["status"].get("conditions") or () if one["type"] != found["type"]]
-        change = {"conditions": [*others, {**found, "lastTransitionTime": stamp(now())}], **status}
-        self._client.patch("pods", namespace_of(pod), name_of(pod), {"status": change}, subresource="status")
-
-    def _collect(self, pod: Obj) -> None:
-        """The node is gone, and with it whoever could end its pods."""
-        if not is_terminal(pod):
-            why = "PodGC: node no longer exists"
-            found = {"type": "DisruptionTarget", "status": "True", "reason": "DeletionByPodGC", "message": why}
-            self._set(pod, found, phase="Failed")
-        self._client.delete("pods", namespace_of(pod), name_of(pod), uid=uid_of(pod), grace_seconds=0)
-
-
-def _dated(taint: Obj) -> Obj:
-    return {**taint, "timeAdded": stamp(now())}

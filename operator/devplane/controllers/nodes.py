@@ -25,7 +25,12 @@ CONDITIONS = (
     ("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
     ("Ready", "True", "KubeletReady", "kubelet is posting ready status"),
 )
-READY = {"type": "Ready", "status": "True"}
+EVENTS = {
+    "MemoryPressure": "NodeHasSufficientMemory",
+    "DiskPressure": "NodeHasNoDiskPressure",
+    "PIDPressure": "NodeHasSufficientPID",
+    "Ready": "NodeReady",
+}
 
 
 class NodeKeeper:
@@ -36,6 +41,7 @@ class NodeKeeper:
     def __init__(self, client: Client, context: Context) -> None:
         self._client = client
         self._context = context
+        self._cordoned: dict[str, bool] = {}
 
     async def run(self) -> None:
         self._remove_others()
@@ -44,6 +50,8 @@ class NodeKeeper:
             group.create_task(self._watch(), name="nodes that return")
 
     async def _beat(self) -> None:
+        for name in self._context.nodes:
+            self._start(name)
         while True:
             for name in self._context.nodes:
                 self._report(name)
@@ -61,7 +69,32 @@ class NodeKeeper:
                 silent.add(name)
             elif name in silent and name in self._context.nodes:
                 silent.discard(name)
+                self._start(name)
                 self._report(name)
+            if name in self._context.nodes and not has_failed(node):
+                self._tell_cordon(node)
+
+    def _tell_cordon(self, node: Obj) -> None:
+        """A kubelet tells of its node's cordon when that changes, and from its start on when it is there."""
+        name, is_cordoned = node["metadata"]["name"], bool(node["spec"].get("unschedulable"))
+        before, self._cordoned[name] = self._cordoned.get(name, False), is_cordoned
+        if before != is_cordoned:
+            reason = "NodeNotSchedulable" if is_cordoned else "NodeSchedulable"
+            self._tell(node, reason, f"Node {name} status is now: {reason}")
+
+    def _tell(self, node: Obj, reason: str, message: str) -> None:
+        about = {**node, "host": node["metadata"]["name"]}
+        self._client.event(about, "Normal", reason, message, "kubelet")
+
+    def _start(self, name: str) -> None:
+        self._make(name)
+        node = self._client.get("nodes", "", name)
+        if node is not None and not has_failed(node):
+            self._tell(node, "Starting", "Starting kubelet.")
+
+    def _make(self, name: str) -> None:
+        if self._client.get("nodes", "", name) is None:
+            self._client.create("nodes", "", {"metadata": {"name": name, "labels": self._labels(name)}})
 
     def _remove_others(self) -> None:
         """Nodes of an earlier start with other ones."""
@@ -70,16 +103,15 @@ class NodeKeeper:
                 self._client.delete("nodes", "", node["metadata"]["name"])
 
     def _report(self, name: str) -> None:
-        if self._client.get("nodes", "", name) is None:
-            self._client.create("nodes", "", {"metadata": {"name": name, "labels": self._labels(name)}})
+        self._make(name)
         held = self._client.get("nodes", "", name)
         assert held is not None
         if has_failed(held):
             return
         self._client.patch("nodes", "", name, {"status": self._status(held)}, subresource="status")
-        if (condition(held, "Ready") or READY)["status"] != READY["status"]:
-            about = {**held, "host": name}
-            self._client.event(about, "Normal", "NodeReady", f"Node {name} status is now: NodeReady", "kubelet")
+        for type_, status, *_ in CONDITIONS:
+            if (condition(held, type_) or {}).get("status") != status:
+                self._tell(held, EVENTS[type_], f"Node {name} status is now: {EVENTS[type_]}")
 
     def _labels(self, name: str) -> dict[str, str]:
         system, machine = self._platform()

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from devplane.errors import ApiError
+from devplane.kubelet.inputs.contents import Contents
 from devplane.kubelet.inputs.volumes import SHARED_MEMORY, memory_prefix
 from devplane.kubelet.launch import Node
 from devplane.kubelet.network.addresses import Addresses
@@ -56,6 +57,7 @@ class Kubelet:
         self._session: aiohttp.ClientSession | None = None
         self._network = Network(client)
         self._failed: set[str] = set()
+        self._contents = {name: Contents(client) for name in context.nodes}
 
     async def start(self) -> None:
         known = self._client.list("pods")
@@ -169,7 +171,7 @@ class Kubelet:
         ip = (pod.get("status") or {}).get("podIP") or self._addresses.take()
         if pod["spec"].get("hostNetwork"):
             ip = HOST_IP
-        held = self._pods[uid_of(pod)] = Pod(pod, self._node, ip)
+        held = self._pods[uid_of(pod)] = Pod(pod, self._node, ip, self._contents[pod["spec"]["nodeName"]])
         self._lives[held.uid] = asyncio.create_task(self._live(held), name=f"pod {held.namespace}/{held.name}")
 
     async def _live(self, pod: Pod) -> None:

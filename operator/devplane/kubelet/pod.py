@@ -14,6 +14,7 @@ from devplane.kubelet.backoff import Backoff
 from devplane.kubelet.checks import probes
 from devplane.kubelet.container import Container
 from devplane.kubelet.inputs import environment
+from devplane.kubelet.inputs.contents import Contents
 from devplane.kubelet.inputs.environment import PodFacts
 from devplane.kubelet.inputs.sources import Objects
 from devplane.kubelet.inputs.volumes import VolumeError, Volumes
@@ -33,12 +34,13 @@ DEADLINE = ("DeadlineExceeded", "Pod was active on the node longer than the spec
 class Pod:
     """Runs one pod until it ends or is deleted; `run` is its whole life. It is the `Place` of its containers."""
 
-    def __init__(self, pod: Obj, node: Node, ip: str) -> None:
+    def __init__(self, pod: Obj, node: Node, ip: str, contents: Contents) -> None:
         self.name, self.namespace, self.uid = name_of(pod), namespace_of(pod), uid_of(pod)
         self.directory = node.pod_directory(self.uid)
         self.finished = False
         self._pod = pod
         self._node = node
+        self._contents = contents
         self.record = Record(node.client, pod)
         self.node_name: str = pod["spec"].get("nodeName", "")
         self.ip = ip
@@ -53,7 +55,7 @@ class Pod:
         self.gone = asyncio.Event()
         self.ended = asyncio.Event()
         self._shutdown_at: float | None = None
-        objects = Objects(node.client, self.namespace)
+        objects = Objects(node.client, self.namespace, contents)
         self._volumes = Volumes(self._facts(), self.directory / "volumes", objects, objects.claim, self._token)
         self._launch = Launch(node, self.directory, self._volumes, objects, self._facts)
         self._inits = [self._container(spec, is_init=True) for spec in pod["spec"].get("initContainers") or ()]
@@ -99,12 +101,15 @@ class Pod:
         if is_deleting(self._pod):
             self._doomed.set()
         try:
-            await first_of(self._live(), self._doomed.wait(), self._past_deadline())
+            if not self._doomed.is_set():
+                self._contents.register(self._pod)
+                await first_of(self._live(), self._doomed.wait(), self._past_deadline())
             if self._shutdown_at is None or is_deleting(self._pod):
                 await self._end()
             else:
                 await self._leave()
         finally:
+            self._contents.unregister(self.uid)
             self.ended.set()
 
     async def _past_deadline(self) -> None:

@@ -96,6 +96,11 @@ def test_delay_doubles_with_each_failure_in_a_row() -> None:
     assert plan(job(), pods, NOW).again == 15
 
 
+def test_pod_that_is_not_ready_and_deleted_has_failed_since_it_was_not_ready() -> None:
+    lost = {"type": "Ready", "status": "False", "lastTransitionTime": stamp(NOW - timedelta(seconds=7))}
+    assert plan(job(), [pod("a", deleting=True, conditions=[lost])], NOW).again == 3
+
+
 def test_job_fails_beyond_its_backoff_limit_when_nothing_runs_any_more() -> None:
     pods = [pod("a", "Failed"), pod("b", "Running")]
     decided = plan(job(backoffLimit=0, parallelism=2, completions=2), pods, NOW)

@@ -9,7 +9,7 @@ from typing import Any
 
 from devplane.controllers.jobs.indexes import index_of
 from devplane.controllers.jobs.seen import Seen, index_failures
-from devplane.objects import Obj, container_statuses, created, is_ready, moment, phase
+from devplane.objects import Obj, condition, container_statuses, created, is_ready, moment, phase
 
 FIRST_BACKOFF = 10
 LAST_BACKOFF = 600
@@ -111,4 +111,11 @@ def _ended_at(pod: Mapping[str, Any], seen: Seen) -> datetime | None:
         return None
     ends = [status["state"].get("terminated") for status in container_statuses(pod)]
     times = [moment(end["finishedAt"]) for end in ends if end]
-    return max(times, default=moment(pod["metadata"].get("deletionTimestamp") or created(pod)))
+    since = _unready_since(pod) or pod["metadata"].get("deletionTimestamp") or created(pod)
+    return max(times, default=moment(since))
+
+
+def _unready_since(pod: Mapping[str, Any]) -> str:
+    """A pod of a lost node, say, whose containers nobody tells of any more."""
+    ready = condition(pod, "Ready") or {}
+    return str(ready["lastTransitionTime"]) if ready.get("status") == "False" else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devplane.kubelet.inputs.contents import CONFIG_MAPS, SECRETS, Contents
 from devplane.kubelet.inputs.volumes import VolumeError
 from devplane.objects import Obj
 
@@ -15,15 +16,16 @@ if TYPE_CHECKING:
 class Objects:
     """The ConfigMaps and Secrets of a pod's namespace, and where its claims are."""
 
-    def __init__(self, client: Client, namespace: str) -> None:
+    def __init__(self, client: Client, namespace: str, contents: Contents) -> None:
         self._client = client
         self._namespace = namespace
+        self._contents = contents
 
     def config_map(self, name: str) -> Obj | None:
-        return self._client.get("configmaps", self._namespace, name)
+        return self._contents.get(CONFIG_MAPS, self._namespace, name)
 
     def secret(self, name: str) -> Obj | None:
-        return self._client.get("secrets", self._namespace, name)
+        return self._contents.get(SECRETS, self._namespace, name)
 
     def claim(self, name: str) -> Path:
         claim = self._client.get("persistentvolumeclaims", self._namespace, name)

@@ -165,8 +165,10 @@ class ApiError(Exception):
         return cls(410, "Expired", message)
 
     @classmethod
-    def too_many_requests(cls, message: str, causes: Iterable[Cause] = ()) -> ApiError:
-        return cls(429, "TooManyRequests", message, {"causes": [cause.body() for cause in causes]})
+    def too_many_requests(cls, message: str, causes: Iterable[Cause] = (), seconds: int = 0) -> ApiError:
+        """`seconds` is how long to wait before another try; 0 says nothing of it."""
+        when = {"retryAfterSeconds": seconds} if seconds else {}
+        return cls(429, "TooManyRequests", message, {"causes": [cause.body() for cause in causes], **when})
 
     @classmethod
     def internal(cls, message: str) -> ApiError:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from devplane.controllers.loop import Controller, Key, own_key
-from devplane.machinery.subresources import covers
+from devplane.machinery.subresources import allowed_condition, covers
 from devplane.objects import (
     Obj,
-    condition,
     controller_of,
     is_deleting,
     is_ready,
     is_terminal,
+    moment,
+    name_of,
     namespace_of,
     now,
     stamp,
@@ -23,6 +25,8 @@ from devplane.objects import (
 if TYPE_CHECKING:
     from devplane.machinery.client import Client
 
+PATIENCE = timedelta(minutes=2)
+"""After which a pod that was evicted and is still there counts again."""
 BUDGETS = "poddisruptionbudgets.policy"
 
 
@@ -39,9 +43,17 @@ def _share(amount: int | str, whole: int) -> int:
     return amount if isinstance(amount, int) else math.ceil(int(str(amount).rstrip("%")) * whole / 100)
 
 
-def counted(budget: Obj, pods: Sequence[Obj], expected: int) -> Obj:
-    """The status but for its times. Pure."""
-    healthy = sum(is_ready(pod) and not is_deleting(pod) for pod in pods)
+def disrupted(budget: Mapping[str, Any], pods: Sequence[Obj], when: datetime) -> dict[str, str]:
+    """Pods that were evicted and whose deletion is not seen yet, with the times of their evictions. Pure."""
+    evicted: dict[str, str] = (budget.get("status") or {}).get("disruptedPods") or {}
+    waited_for = {name_of(pod) for pod in pods if not is_deleting(pod)}
+    return {name: at for name, at in evicted.items() if name in waited_for and moment(at) + PATIENCE >= when}
+
+
+def counted(budget: Obj, pods: Sequence[Obj], expected: int, when: datetime) -> Obj:
+    """The status but for its conditions. Pure."""
+    going = disrupted(budget, pods, when)
+    healthy = sum(is_ready(pod) and not is_deleting(pod) and name_of(pod) not in going for pod in pods)
     needed = desired(budget["spec"], expected)
     allowed = max(healthy - needed, 0) if expected else 0
     return {
@@ -50,6 +62,7 @@ def counted(budget: Obj, pods: Sequence[Obj], expected: int) -> Obj:
         "currentHealthy": healthy,
         "desiredHealthy": needed,
         "disruptionsAllowed": allowed,
+        **({"disruptedPods": going} if going else {}),
     }
 
 
@@ -66,19 +79,20 @@ class DisruptionController:
             return [own_key(obj)]
         return [own_key(one) for one in self._client.list(BUDGETS, namespace_of(obj))]
 
-    def sync(self, key: Key) -> None:
+    def sync(self, key: Key) -> float | None:
         budget = self._client.get(BUDGETS, *key)
         if budget is None or is_deleting(budget):
-            return
+            return None
         pods = self._client.list("pods", key[0], where=lambda pod: covers(budget, pod) and not is_terminal(pod))
-        status = counted(budget, pods, self._expected(budget, pods))
-        held = budget.get("status") or {}
-        if status.items() <= held.items() and condition(budget, "DisruptionAllowed") is not None:
-            return
-        allowed = condition(budget, "DisruptionAllowed")
-        conditions = [_condition(status, allowed)]
-        change = {"status": {**status, "disruptedPods": None, "conditions": conditions}}
-        self._client.patch(BUDGETS, *key, change, subresource="status")
+        when, held = now(), budget.get("status") or {}
+        status = counted(budget, pods, self._expected(budget, pods), when)
+        conditions = held.get("conditions") or []
+        status["conditions"] = [allowed_condition({**status, "conditions": conditions}, stamp(when))]
+        if status != held:
+            change = {"status": {**dict.fromkeys(held), **status, "disruptedPods": _replaced(held, status)}}
+            self._client.patch(BUDGETS, *key, change, subresource="status")
+        until = [(moment(at) + PATIENCE - when).total_seconds() for at in status.get("disruptedPods", {}).values()]
+        return max(min(until), 1.0) if until else None
 
     def _expected(self, budget: Obj, pods: Sequence[Obj]) -> int:
         """What the pods' controllers want; a budget in plain numbers of `minAvailable` counts what is there."""
@@ -95,15 +109,7 @@ class DisruptionController:
         return sum((controller_of(pod) or {}).get("uid") == owner["uid"] for pod in pods)
 
 
-def _condition(status: Obj, before: Obj | None) -> Obj:
-    is_allowed = status["disruptionsAllowed"] > 0
-    value = "True" if is_allowed else "False"
-    since = before["lastTransitionTime"] if before and before["status"] == value else stamp(now())
-    return {
-        "type": "DisruptionAllowed",
-        "status": value,
-        "reason": "SufficientPods" if is_allowed else "InsufficientPods",
-        "message": "",
-        "observedGeneration": status["observedGeneration"],
-        "lastTransitionTime": since,
-    }
+def _replaced(held: Obj, status: Obj) -> Obj | None:
+    """A merge patch of the pods that are waited for."""
+    going = status.get("disruptedPods")
+    return {**dict.fromkeys(held.get("disruptedPods") or ()), **going} if going else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devplane.kinds import (
     cluster,
+    csi,
     discovery,
     jobs,
     limits,
@@ -38,6 +39,7 @@ DEFAULTS = {
     ("rbac.authorization.k8s.io/v1", "RoleBinding"): cluster.default_binding,
     ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"): cluster.default_binding,
     ("storage.k8s.io/v1", "StorageClass"): storage.default_class,
+    ("storage.k8s.io/v1", "CSIDriver"): csi.default_driver,
     ("scheduling.k8s.io/v1", "PriorityClass"): limits.default_priority,
     ("apiextensions.k8s.io/v1", "CustomResourceDefinition"): cluster.default_crd,
     ("admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration"): webhooks.default_validating,
@@ -70,6 +72,7 @@ VALIDATES = {
     ("v1", "Event"): cluster.validate_event,
     ("events.k8s.io/v1", "Event"): cluster.validate_new_event,
     ("storage.k8s.io/v1", "StorageClass"): storage.validate_class,
+    ("storage.k8s.io/v1", "CSIDriver"): csi.validate_driver,
     ("scheduling.k8s.io/v1", "PriorityClass"): limits.validate_priority,
     ("networking.k8s.io/v1", "Ingress"): networking.validate_ingress,
     ("networking.k8s.io/v1", "NetworkPolicy"): networking.validate_policy,

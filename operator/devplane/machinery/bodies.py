@@ -106,18 +106,32 @@ def keep_identity(old: Obj, new: Obj) -> None:
 
 
 def isolated(resource: Resource, old: Obj, new: Obj, write: Write) -> Obj:
-    """`new` with the other half of the object as it was: status is written by itself, or not at all."""
+    """`new` with the other half of the object as it was: status is written by itself, or not at all.
+
+    Labels, annotations and finalizers of built-in kinds may be written with either half.
+    """
     if not resource.has_status:
         return new
     if write.subresource == "status":
-        metadata = {**old["metadata"], "managedFields": new["metadata"].get("managedFields", [])}
-        kept = copied({**old, "metadata": metadata})
+        kept = copied({**old, "metadata": _metadata_with_status(resource, old, new)})
         kept.pop("status", None)
         return {**kept, "status": new["status"]} if "status" in new else kept
     new.pop("status", None)
     if "status" in old:
         new["status"] = copied(old["status"]) if old["status"] else old["status"]
     return new
+
+
+def _metadata_with_status(resource: Resource, old: Obj, new: Obj) -> Obj:
+    before, after = old["metadata"], new["metadata"]
+    if resource.crd or resource.key == "apiservices.apiregistration.k8s.io":
+        return {**before, "managedFields": after.get("managedFields", [])}
+    kept = _NOT_WITH_STATUS.get(resource.key, "")
+    metadata: Obj = {key: value for key, value in after.items() if key != kept}
+    return {**metadata, kept: before[kept]} if kept in before else metadata
+
+
+_NOT_WITH_STATUS = {"deployments.apps": "labels", "pods": "ownerReferences"}
 
 
 def check_unchanged(target: Target, old: Obj, new: Obj) -> None:

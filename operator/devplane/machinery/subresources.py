@@ -21,6 +21,7 @@ EVICTED = {
     "reason": "EvictionByEvictionAPI",
     "message": "Eviction API: evicting",
 }
+VIOLATES = "Cannot evict pod as it would violate the pod's disruption budget."
 MANY_BUDGETS = "This pod has more than one PodDisruptionBudget, which the eviction subresource does not support."
 
 
@@ -48,24 +49,18 @@ def bind(api: Api, target: Target, body: Obj, write: Write) -> Obj:
 def evict(api: Api, target: Target, body: Obj, write: Write) -> Obj:
     """Delete a pod unless a disruption budget forbids it. A dry run may be asked for in the query as well."""
     pod = api.get(target)
+    if (body.get("metadata") or {}).get("name", "") != target.name:
+        raise ApiError.bad_request("name in URL does not match name in Eviction object")
     held = [one for one in api.store.items(BUDGETS, target.namespace) if _guards(one, pod)]
     if len(held) > 1:
         raise ApiError(500, "InternalError", MANY_BUDGETS)
     for budget in held:
-        if budget.get("status", {}).get("disruptionsAllowed", 0) < 1:
-            status = budget.get("status", {})
-            needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
-            name = budget["metadata"]["name"]
-            text = f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
-            raise ApiError.too_many_requests(
-                "Cannot evict pod as it would violate the pod's disruption budget.",
-                [Cause("DisruptionBudget", text, "")],
-            )
+        _check_budget(budget)
     asked = deletion.options_of(body.get("deleteOptions") or {})
     options = replace(asked, dry_run=asked.dry_run or write.dry_run)
     if not options.dry_run:
         for budget in held:
-            _spend(api, budget)
+            _spend(api, budget, target.name)
         _mark_disrupted(api, target)
     deletion.delete(api, target, options)
     return success(201)
@@ -80,13 +75,45 @@ def _mark_disrupted(api: Api, target: Target) -> None:
     api.commit(target.resource, new)
 
 
-def _spend(api: Api, budget: Obj) -> None:
-    """One disruption less, before the controller has counted again."""
+def _check_budget(budget: Obj) -> None:
+    """Raises 429 where the budget allows no disruption, or is not counted yet."""
+    status, name = budget.get("status") or {}, budget["metadata"]["name"]
+    if status.get("observedGeneration", 0) < budget["metadata"].get("generation", 0):
+        text = f"The disruption budget {name} is still being processed by the server."
+        raise ApiError.too_many_requests(VIOLATES, [Cause("DisruptionBudget", text, "")], seconds=10)
+    if status.get("disruptionsAllowed", 0) > 0:
+        return
+    needs, has = status.get("desiredHealthy", 0), status.get("currentHealthy", 0)
+    text = f"The disruption budget {name} does not allow evicting pods currently"
+    if has <= needs:
+        text = f"The disruption budget {name} needs {needs} healthy pods and has {has} currently"
+    raise ApiError.too_many_requests(VIOLATES, [Cause("DisruptionBudget", text, "")])
+
+
+def _spend(api: Api, budget: Obj, pod: str) -> None:
+    """One disruption less, and the pod is not counted any more, before the controller has seen that it goes."""
     new = copied(budget)
-    new["status"]["disruptionsAllowed"] -= 1
+    status = new["status"]
+    status["disruptionsAllowed"] -= 1
+    status.setdefault("disruptedPods", {})[pod] = api.now()
+    status["conditions"] = [allowed_condition(status, api.now())]
     resource = api.registry.named(BUDGETS)
     assert resource is not None
     api.commit(resource, new)
+
+
+def allowed_condition(status: Obj, now: str) -> Obj:
+    """What a budget's status says in words; since when, where it said so already."""
+    value, reason = ("True", "SufficientPods") if status["disruptionsAllowed"] > 0 else ("False", "InsufficientPods")
+    held: Obj = next((one for one in status.get("conditions") or () if one["type"] == "DisruptionAllowed"), {})
+    return {
+        "type": "DisruptionAllowed",
+        "status": value,
+        "reason": reason,
+        "message": "",
+        "observedGeneration": status["observedGeneration"],
+        "lastTransitionTime": held["lastTransitionTime"] if held.get("status") == value else now,
+    }
 
 
 def _guards(budget: Obj, pod: Obj) -> bool:

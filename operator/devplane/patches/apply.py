@@ -163,7 +163,7 @@ def apply(
     if conflicts and not force:
         _refuse({owners[key].manager: fields for key, fields in conflicts.items()}, manager, base, types)
     owners = {key: _deprived(owned, union(conflicts.get(key, {}), removed)) for key, owned in owners.items()}
-    owners[me.identity] = Owned(me, wanted, _time(last, me, wanted, now))
+    owners[me.identity] = Owned(me, wanted, _time(last, now, is_changed=bool(changed or removed) or live is None))
     record(merged, owners)
     return merged
 
@@ -195,10 +195,11 @@ def _last_applied(live: Obj, types: TypeNode) -> Fields:
     return difference(fields_of(_unmanaged(applied), types), union(changed, removed))
 
 
-def _time(last: Owned | None, me: Manager, wanted: Fields, now: str) -> str:
-    """Applying the same again leaves the entry, and so the object, as it is."""
-    same = last is not None and last.fields == wanted and last.manager == me
-    return last.time if last is not None and same else now
+def _time(last: Owned | None, now: str, *, is_changed: bool) -> str:
+    """When the manager last changed the object: who only joins others, or leaves them, has never done so."""
+    if is_changed:
+        return now
+    return "" if last is None else last.time
 
 
 def _own_half(applied: Obj, subresource: str) -> Obj:

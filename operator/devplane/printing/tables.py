@@ -10,6 +10,7 @@ from devplane.printing.columns import columns_of, metadata_column
 from devplane.printing.jsonpath import find
 from devplane.printing.kinds import CELLS
 from devplane.printing.parts import Cells, created
+from devplane.printing.scales import scale_cells, scale_columns
 from devplane.printing.times import age
 from devplane.resources.registry import Resource
 from devplane.wire.negotiation import META, partial
@@ -26,7 +27,7 @@ class Tables:
 
     def table(self, resource: Resource, objects: Sequence[Obj], metadata: Obj, include: str) -> Obj:
         """`include` is what each row carries of its object: None, Metadata or Object."""
-        columns, cells = self._printer(resource)
+        columns, cells = self._printer(resource) if not _is_scale(objects) else (scale_columns(resource), scale_cells)
         now = self._clock()
         rows = [_row(obj, cells(obj, now), include) for obj in objects if "uid" in obj["metadata"]]
         return {
@@ -55,6 +56,11 @@ class Tables:
             return [obj["metadata"]["name"], *(_cell(obj, one, now) for one in declared)]
 
         return columns, cells
+
+
+def _is_scale(objects: Sequence[Obj]) -> bool:
+    """A Scale is shown at the path of what it scales, and by itself."""
+    return any(one.get("kind") == "Scale" for one in objects)
 
 
 def _age_column() -> Obj:

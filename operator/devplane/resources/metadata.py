@@ -44,4 +44,6 @@ def desired_state(obj: Obj, resource: Resource) -> Obj:
     desired = {key: value for key, value in obj.items() if key not in left_out}
     if resource.key == "pods":  # being bound to a node is no change of what is desired
         desired["spec"] = {key: value for key, value in obj["spec"].items() if key != "nodeName"}
+    if resource.key == "deployments.apps":
+        desired["annotations"] = obj["metadata"].get("annotations") or {}
     return desired

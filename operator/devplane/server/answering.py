@@ -30,8 +30,7 @@ class Answering:
 
     def object(self, asked: Asked, code: int, obj: Obj, warnings: Iterable[str] = ()) -> web.Response:
         """One object in the form that was asked for."""
-        shaped = obj if obj.get("kind") == "Scale" else self.shaper.one(asked.place.resource, obj, asked.form)
-        response = encoded(code, shaped, asked.form)
+        response = encoded(code, self.shaper.one(asked.place.resource, obj, asked.form), asked.form)
         warn(response, warnings)
         return response
 

@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.clients.citing import docs, source
 from apiserver.clients.raw import MERGE, STRATEGIC, Raw
+from apiserver.clients.waiting import until
 
 Obj = dict[str, Any]
 
@@ -219,3 +220,45 @@ def test_kubectl_does_not_take_over_what_somebody_changed_since(raw: Raw, at: st
     refused = raw.apply(at, config_map(a="2", b="2"), "kubectl")
     assert refused.code == 409
     assert [cause["field"] for cause in refused.body["details"]["causes"]] == [".data.a"]
+
+
+def since(raw: Raw, at: str, applied: Obj, manager: str) -> tuple[str | None, str]:
+    """When its entry says that a manager changed the object, and the object's version, after an apply."""
+    answer = raw.apply(at, applied, manager)
+    assert answer.code in (200, 201), answer.body
+    metadata = answer.body["metadata"]
+    entry = next(one for one in metadata["managedFields"] if one["manager"] == manager)
+    return entry.get("time"), metadata["resourceVersion"]
+
+
+UPDATER = "staging/src/k8s.io/apimachinery/pkg/util/managedfields/internal/managedfieldsupdater.go"
+
+
+@docs(f"{APPLY}#field-management")
+@source(UPDATER)
+def test_who_applies_what_is_there_joins_its_owners_and_has_changed_nothing(raw: Raw, at: str) -> None:
+    first, created = since(raw, at, config_map(a="1", b="1"), "first")
+    time, joined = since(raw, at, config_map(a="1"), "second")
+    assert (time, created != joined) == (None, True)
+    assert since(raw, at, config_map(a="1"), "second") == (None, joined)
+    assert since(raw, at, config_map(b="1"), "first")[0] == first
+    assert since(raw, at, config_map(a="2"), "second")[0] is not None
+
+
+@docs("concepts/workloads/controllers/deployment/#deployment-status")
+@source("pkg/registry/apps/deployment/strategy.go")
+def test_status_that_is_applied_again_is_not_written(raw: Raw, web: str) -> None:
+    body = {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "web"}}
+    status = {**body, "status": {"conditions": [{"type": "Mine", "status": "True"}]}}
+
+    def settled() -> Obj | None:
+        found: Obj = raw.get(web).body
+        types = [one["type"] for one in found["status"].get("conditions") or ()]
+        return found if {"Available", "Progressing"} <= set(types) else None
+
+    until(settled, "the controller's conditions")
+    assert raw.apply(f"{web}/status", status, "mine").code == 200
+    until(lambda: settled() and settled() == settled(), "rest")
+    again = raw.apply(f"{web}/status", status, "mine").body
+    assert "Mine" in [one["type"] for one in again["status"]["conditions"]]
+    assert raw.apply(f"{web}/status", status, "mine").body == again

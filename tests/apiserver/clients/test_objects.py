@@ -9,6 +9,7 @@ import pytest
 
 from apiserver.clients.citing import docs, source
 from apiserver.clients.raw import JSON_PATCH, MERGE, PARTIAL, PARTIAL_LIST, STRATEGIC, TABLE, Raw
+from apiserver.clients.waiting import until
 
 Obj = dict[str, Any]
 
@@ -358,3 +359,36 @@ def test_strategic_merge_is_not_for_custom_resources(raw: Raw, group: str) -> No
     where = raw.at("widgets", group=f"{group}/v1")
     raw.made(where, {"apiVersion": f"{group}/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {"size": 1}})
     assert raw.ask("PATCH", f"{where}/w", {"spec": {"size": 2}}, STRATEGIC).code == 415
+
+
+@docs(f"{CONCEPTS}#resource-uris")
+@source("pkg/registry/core/persistentvolumeclaim/strategy.go")
+def test_annotations_labels_and_finalizers_of_a_built_in_kind_come_with_its_status(raw: Raw) -> None:
+    path = raw.at("resourcequotas")
+    raw.made(path, {"metadata": {"name": "q"}, "spec": {"hard": {"pods": "100"}}})
+    wanted = {"annotations": {"a": "1"}, "labels": {"b": "2"}, "finalizers": ["example.com/x"]}
+    answer = raw.ask("PATCH", f"{path}/q/status", {"metadata": wanted, "spec": {"hard": {"pods": "1"}}}, MERGE)
+    assert {key: answer.body["metadata"][key] for key in wanted} == wanted
+    assert answer.body["spec"] == {"hard": {"pods": "100"}}
+    raw.ask("PATCH", f"{path}/q", {"metadata": {"finalizers": None}}, MERGE)
+
+
+@docs("reference/using-api/api-concepts/#resource-uris")
+@source("pkg/registry/apps/deployment/strategy.go")
+def test_generation_of_a_deployment_counts_its_annotations(raw: Raw) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "busybox:1"}]}}
+    spec = {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": template}
+    path = raw.at("deployments", group="apps/v1")
+    raw.made(path, {"metadata": {"name": "d"}, "spec": spec})
+    revised = "deployment.kubernetes.io/revision"
+    until(lambda: revised in raw.get(f"{path}/d").body["metadata"].get("annotations", {}), "a revision")
+
+    def generation(sub: str = "", **metadata: Any) -> int:
+        found: int = raw.ask("PATCH", f"{path}/d{sub}", {"metadata": metadata}, MERGE).body["metadata"]["generation"]
+        return found
+
+    assert generation() == 1
+    assert generation(labels={"x": "y"}) == 1
+    assert generation(annotations={"x": "y"}) == 2
+    assert generation(annotations={"x": "y"}) == 2
+    assert generation("/status", annotations={"x": "z"}) == 2

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from apiserver.clients.citing import docs, source
-from apiserver.clients.raw import MERGE, TABLE, Answer, Raw
+from apiserver.clients.raw import MERGE, PARTIAL, TABLE, Answer, Raw
 from apiserver.conftest import Cluster
 
 Obj = dict[str, Any]
@@ -91,3 +91,23 @@ def test_wide_output_has_the_columns_of_low_priority(cluster: Cluster) -> None:
     assert re.split(r"\s{2,}", narrow.splitlines()[0].strip()) == shown
     assert re.split(r"\s{2,}", wide.splitlines()[0].strip()) == [*shown, "CONTAINERS", "IMAGES", "SELECTOR"]
     assert wide.splitlines()[1].split()[-3:] == ["yearly", "none.example/a:1", "<none>"]
+
+
+@docs(LIKE_KUBERNETES)
+@source("pkg/printers/internalversion/printers.go")
+@pytest.mark.parametrize("method", ["GET", "PATCH"])
+def test_scale_is_a_row_too(raw: Raw, method: str) -> None:
+    template = {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "busybox:1"}]}}
+    spec = {"replicas": 3, "selector": {"matchLabels": {"a": "b"}}, "serviceName": "s", "template": template}
+    raw.made(raw.at("statefulsets", group="apps/v1"), {"metadata": {"name": "one"}, "spec": spec})
+    path = raw.at("statefulsets", "one", "scale", "apps/v1")
+    body = None if method == "GET" else {"spec": {"replicas": 2}}
+    table = raw.ask(method, path, body, MERGE, accept=TABLE).body
+    columns = [(one["name"], one["type"], one["format"]) for one in table["columnDefinitions"]]
+    kinds = {"Name": "string", "Desired": "integer", "Available": "integer", "Age": "string"}
+    assert columns == [(name, kind, "") for name, kind in kinds.items()]
+    [row] = table["rows"]
+    assert row["cells"][0] == "one"
+    assert row["cells"][1] == (3 if method == "GET" else 2)
+    assert row["object"]["kind"] == "PartialObjectMetadata"
+    assert raw.ask(method, path, body, MERGE, accept=PARTIAL).body["kind"] == "PartialObjectMetadata"

@@ -123,7 +123,8 @@ class DeploymentController:
         key = namespace_of(deployment), name_of(deployment)
         revision = {REVISION: str(decided.revision)}
         if decided.revision and not revision.items() <= (deployment["metadata"].get("annotations") or {}).items():
-            self._client.patch(DEPLOYMENTS, *key, {"metadata": {"annotations": revision}})
+            said = {"metadata": {"annotations": revision}}  # with the status, which leaves the generation as it is
+            self._client.patch(DEPLOYMENTS, *key, said, subresource="status")
         if decided.status != deployment.get("status"):
             change = {**dict.fromkeys(deployment.get("status") or {}), **decided.status}
             self._client.patch(DEPLOYMENTS, *key, {"status": change}, subresource="status")

@@ -276,9 +276,13 @@ def _failure(seen: Seen) -> list[Obj]:
 def _in_order(seen: Seen, found: list[Obj]) -> list[Obj]:
     """What changes goes to the end, in the order in which it is found; a new ReplicaSet is found first."""
     before = (seen.deployment.get("status") or {}).get("conditions") or ()
-    kept = [one for one in before if one in found]
+    kept = [one for one in before if one in found or one["type"] not in _OWN_CONDITIONS]
     fresh = [one for one in found if one not in kept]
     return kept + sorted(fresh, key=lambda one: one["reason"] != "NewReplicaSetCreated")
+
+
+_OWN_CONDITIONS = {"Available", "Progressing", "ReplicaFailure"}
+"""Others are somebody else's, and stay."""
 
 
 def _condition(seen: Seen, type_: str, value: str, reason: str, message: str, when: datetime) -> Obj:

@@ -94,13 +94,15 @@ def _until_available(pod: Mapping[str, Any], seconds: int, when: datetime) -> fl
 
 
 def with_failure(replica_set: Mapping[str, Any], failure: ApiError | None, when: datetime) -> Obj:
-    """The condition of a ReplicaSet whose pods are refused, with the first reason; none when they are not."""
+    """The conditions of a ReplicaSet: those of others, and where its pods are refused the first reason why."""
+    before = (replica_set.get("status") or {}).get("conditions") or ()
+    others = [one for one in before if one["type"] != FAILURE]
     if failure is None:
-        return {}
+        return {"conditions": others} if others else {}
     held = condition(replica_set, FAILURE)
     said = {"reason": "FailedCreate", "message": str(failure)}
     fresh = {"type": FAILURE, "status": "True", "lastTransitionTime": stamp(when), **said}
-    return {"conditions": [held or fresh]}
+    return {"conditions": [*others, held or fresh]}
 
 
 class ReplicaSetController:

@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from devplane.cel.overloads import Overload, declared, matching
-from devplane.cel.syntax import Call, CelError, Expr, Ident, ListOf, Literal, Macro, MapOf, Select, parse
+from devplane.cel.syntax import (
+    Call,
+    CelError,
+    Expr,
+    Ident,
+    ListOf,
+    Literal,
+    Macro,
+    MapOf,
+    Select,
+    Unsigned,
+    all_of,
+    parse,
+)
 from devplane.cel.types import BOOL, DOUBLE, DYN, INT, KEY, NULL, Type, list_of
+from devplane.schemas.formats import FORMATS
+from devplane.schemas.violations import expression
 
 TYPE_NAMES = frozenset({"int", "uint", "double", "bool", "string", "bytes", "list", "map", "null_type", "type"})
 
@@ -27,18 +43,27 @@ class Checked:
 
 
 def check(text: str, variables: Mapping[str, Type]) -> Checked:
-    """Parse and type a rule; CelError for the first thing that is wrong."""
+    """Parse and type a rule; CelError for all that is wrong with its types, or for where it does not parse."""
     checked = Checked(parse(text))
-    _Checker(checked).type_of(checked.root, dict(variables))
+    checker = _Checker(checked)
+    checker.type_of(checked.root, dict(variables))
+    if checker.errors:
+        raise all_of(checker.errors)
     return checked
 
 
 class _Checker:
     def __init__(self, checked: Checked) -> None:
         self._checked = checked
+        self.errors: list[CelError] = []
 
     def type_of(self, expr: Expr, scope: dict[str, Type]) -> Type:
-        found = self._type_of(expr, scope)
+        """What has no type counts as dynamic, so that the rest of the rule is looked at too."""
+        try:
+            found = self._type_of(expr, scope)
+        except CelError as error:
+            self.errors.append(error)
+            found = DYN
         self._checked.types[expr] = found
         return found
 
@@ -51,19 +76,25 @@ class _Checker:
             case Select():
                 return self._select(expr, scope)
             case ListOf():
-                kinds = [self.type_of(item, scope) for item in expr.items]
-                return list_of(_joined(kinds), len(kinds))
+                return list_of(self._common(expr.items, scope), len(expr.items))
             case MapOf():
-                for key, _ in expr.entries:
-                    self.type_of(key, scope)
-                values = [self.type_of(value, scope) for _, value in expr.entries]
-                return Type("map", _joined(values), size=len(values))
+                self._common([key for key, _ in expr.entries], scope)
+                values = self._common([value for _, value in expr.entries], scope)
+                return Type("map", values, size=len(expr.entries))
             case Macro():
                 return self._macro(expr, scope)
             case Call():
                 return self._call(expr, scope)
             case _:
                 raise TypeError(f"{type(expr).__name__} is no expression")
+
+    def _common(self, items: Sequence[Expr], scope: dict[str, Type]) -> Type:
+        """The one type of all items, as the API server wants it of literals."""
+        kinds = [self.type_of(item, scope) for item in items]
+        for item, kind in zip(items[1:], kinds[1:], strict=True):
+            if "dyn" not in (kind.kind, kinds[0].kind) and str(kind) != str(kinds[0]):
+                self.errors.append(CelError(item.at, f"expected type '{kinds[0]}' but found '{kind}'"))
+        return _joined(kinds)
 
     def _ident(self, expr: Ident, scope: dict[str, Type]) -> Type:
         if expr.name in scope:
@@ -109,22 +140,47 @@ class _Checker:
     def _call(self, expr: Call, scope: dict[str, Type]) -> Type:
         is_method = expr.target is not None
         operands = [expr.target, *expr.args] if expr.target is not None else list(expr.args)
-        if expr.target is not None and self._is_namespace(expr.target, scope):
-            raise CelError(expr.at, f"undeclared reference to '{expr.function}' (in container '')")
         kinds = [self.type_of(operand, scope) for operand in operands]
         if not declared(expr.function, is_method=is_method):
             raise CelError(expr.at, f"undeclared reference to '{expr.function}' (in container '')")
+        if expr.function in ("_&&_", "_||_"):
+            return self._both(operands, kinds)
         found = list(matching(expr.function, kinds, is_method=is_method))
         if not found:
             shown = _shown(kinds, is_method=is_method)
             raise CelError(expr.at, f"found no matching overload for '{expr.function}' applied to '{shown}'")
+        self._check_literals(expr)
         self._checked.overloads[expr] = [overload for overload, _ in found]
         results = [result for _, result in found]
         return results[0] if len({str(one) for one in results}) == 1 else DYN
 
-    def _is_namespace(self, target: Expr, scope: dict[str, Type]) -> bool:
-        """`math.least(…)` and the like: the functions of a library that rules here don't have."""
-        return isinstance(target, Ident) and target.name not in scope and target.name not in TYPE_NAMES
+    def _both(self, operands: Sequence[Expr], kinds: Sequence[Type]) -> Type:
+        for operand, kind in zip(operands, kinds, strict=True):
+            if kind.kind not in ("bool", "dyn"):
+                self.errors.append(CelError(operand.at, f"expected type 'bool' but found '{kind}'"))
+        return BOOL
+
+    def _check_literals(self, expr: Call) -> None:
+        """What can be read only at run time is looked at now where it is written down."""
+        literal = expr.args[-1] if expr.args else None
+        reads = _READ.get(expr.function)
+        if reads and isinstance(literal, Literal) and isinstance(literal.value, str) and not reads(literal.value):
+            self.errors.append(CelError(literal.at, f"invalid {expr.function} argument"))
+
+
+def _is_pattern(text: str) -> bool:
+    try:
+        expression(text)
+    except re.error:
+        return False
+    return True
+
+
+_READ: dict[str, Callable[[str], bool]] = {
+    "matches": _is_pattern,
+    "duration": FORMATS["duration"],
+    "timestamp": FORMATS["date-time"],
+}
 
 
 def _shown(kinds: list[Type], *, is_method: bool) -> str:
@@ -142,6 +198,8 @@ def _literal(value: object) -> Type:
         return Type("bytes", size=len(value))
     if isinstance(value, str):
         return Type("string", size=len(value))
+    if isinstance(value, Unsigned):
+        return Type("uint")
     return INT if isinstance(value, int) else DOUBLE
 
 

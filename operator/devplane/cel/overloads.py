@@ -15,6 +15,10 @@ _NUMBERS = ("int", "uint", "double")
 _ORDERED = (*_NUMBERS, "string", "bytes", "bool", "timestamp", "duration")
 
 
+# What may be compared with null.
+_NULLABLE = frozenset({"null", "object", "timestamp", "duration", "optional"})
+
+
 def _compared(operator: str) -> dict[str, list[str]]:
     mixed = [f"{one}, {other} -> bool" for one in _NUMBERS for other in _NUMBERS if one != other]
     return {operator: [f"{kind}, {kind} -> bool" for kind in _ORDERED] + mixed}
@@ -87,7 +91,7 @@ METHODS: dict[str, list[str]] = {
     "find": ["string, string -> string"],
     "findAll": ["string, string -> list string", "string, string, int -> list string"],
     "isSorted": ["list A -> bool"],
-    "sum": ["list A -> A"],
+    "sum": [f"list {kind} -> {kind}" for kind in (*_NUMBERS, "duration")],
     "min": ["list A -> A"],
     "max": ["list A -> A"],
     "hasValue": ["optional A -> bool"],
@@ -168,7 +172,7 @@ def _binds(given: Type, bound: list[Type]) -> bool:
     if bound[0].kind == "dyn" or given.kind == "dyn":
         return True
     if "null" in (bound[0].kind, given.kind):
-        return True
+        return {bound[0].kind, given.kind} <= _NULLABLE
     if bound[0].kind != given.kind:
         return False
     pair = (bound[0].element, given.element)

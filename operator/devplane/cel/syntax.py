@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,23 +22,41 @@ _TOKEN = re.compile(
     |(?P<op>\|\||&&|==|!=|<=|>=|[-+*/%<>!?:.,()\[\]{}])""",
     re.VERBOSE | re.DOTALL,
 )
+_STARTS = (
+    "{'[', '{', '(', '.', '-', '!', 'true', 'false', 'null', NUM_FLOAT, NUM_INT, NUM_UINT, STRING, BYTES, IDENTIFIER}"
+)
 _RELATIONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "in"})
 
 
 class CelError(ValueError):
-    """A rule that does not parse or whose types don't fit; `at` is where, in characters from the start."""
+    """A rule that does not parse or whose types don't fit; `at` is where, in characters from the start.
 
-    def __init__(self, at: int, message: str) -> None:
+    `more` is what else is wrong with it.
+    """
+
+    def __init__(self, at: int, message: str, more: Sequence[CelError] = ()) -> None:
         super().__init__(message)
         self.at = at
         self.message = message
+        self.more = more
 
     def shown(self, text: str) -> str:
-        """As cel-go prints it: place, message, the line and a mark under the place."""
+        """As cel-go prints it: place, message, the line and a mark under the place; one after the other."""
         line = text.count("\n", 0, self.at)
         column = self.at - (text.rfind("\n", 0, self.at) + 1)
         source = text.split("\n")[line]
-        return f"ERROR: <input>:{line + 1}:{column + 1}: {self.message}\n | {source}\n | {'.' * column}^"
+        own = f"ERROR: <input>:{line + 1}:{column + 1}: {self.message}\n | {source}\n | {'.' * column}^"
+        return "\n".join([own, *(one.shown(text) for one in self.more)])
+
+
+def all_of(errors: Sequence[CelError]) -> CelError:
+    """Errors as one, by place."""
+    first, *more = sorted(errors, key=lambda one: one.at)
+    return CelError(first.at, first.message, more)
+
+
+class Unsigned(int):
+    """A literal with a ``u`` at its end."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,6 +160,8 @@ class _Parser:
 
     def expect(self, text: str) -> Token:
         found = self.takes(text)
+        if found is None and self.token.kind == "end":
+            raise CelError(self.token.at, f"Syntax error: missing '{text}' at '<EOF>'")
         if found is None:
             raise self.unexpected(f"expecting '{text}'")
         return found
@@ -150,7 +171,7 @@ class _Parser:
 
     def expect_end(self) -> None:
         if self.token.kind != "end":
-            raise self.unexpected("expecting <EOF>")
+            raise CelError(self.token.at, f"Syntax error: extraneous input '{self.token.text}' expecting <EOF>")
 
     def ternary(self) -> Expr:
         condition = self.binary(0)
@@ -234,7 +255,7 @@ class _Parser:
             return ListOf(token.at, self.arguments("]"))
         if token.text == "{":
             return self._map(token)
-        raise CelError(token.at, f"Syntax error: mismatched input '{token.text}' expecting an expression")
+        raise CelError(token.at, f"Syntax error: mismatched input '{token.text}' expecting {_STARTS}")
 
     def _name(self, token: Token) -> Expr:
         words = {"true": True, "false": False, "null": None}
@@ -249,7 +270,7 @@ class _Parser:
         if token.text != "has":
             return Call(opened.at, token.text, args)
         if len(args) != 1 or not isinstance(args[0], Select):
-            raise CelError(opened.at, "invalid argument to has() macro")
+            raise CelError(args[0].at if args else opened.at, "invalid argument to has() macro")
         return Select(opened.at, args[0].operand, args[0].field, is_test=True)
 
     def _map(self, token: Token) -> Expr:
@@ -275,7 +296,11 @@ _LEVELS: tuple[frozenset[str], ...] = (
 
 def _value(token: Token) -> Any:
     if token.kind == "int":
-        return int(token.text.rstrip("uU"), 0)
+        is_unsigned = token.text[-1] in "uU"
+        number = int(token.text.rstrip("uU"), 0)
+        if number >= 2 ** (64 if is_unsigned else 63):
+            raise CelError(token.at, f"invalid {'uint' if is_unsigned else 'int'} literal")
+        return Unsigned(number) if is_unsigned else number
     if token.kind == "float":
         return float(token.text)
     try:

@@ -30,6 +30,8 @@ class Type:
     def __str__(self) -> str:
         if self.kind == "list":
             return f"list({self.element})"
+        if self.kind == "optional":
+            return f"optional_type({self.element})"
         return f"map(string, {self.element})" if self.kind == "map" else self.kind
 
 

@@ -24,7 +24,6 @@ ADVICE = (
     "(try simplifying the rule, or adding maxItems, maxProperties, and maxLength where arrays, maps, and strings are "
     "declared)"
 )
-REASONS = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
 
 
 @dataclass(slots=True)
@@ -76,30 +75,38 @@ def cost_of(root: Node) -> dict[str, int]:
 
 
 def _places(node: Node, place: Place) -> Iterator[tuple[Node, Place]]:
-    yield node, place
+    """What is below a node first, as the server goes."""
     for child, where in _below(node, place):
         if child.has_rules:
             yield from _places(child, where)
+    yield node, place
 
 
 def _node(root: Node, place: Place, budget: Budget) -> Iterator[Cause]:
     for node, where in _places(root, place):
+        if node.rules and of_node(node, is_root=where.is_root) is None:
+            words = "failed to construct type information for x-kubernetes-validations rules"
+            why = f"Internal error: internal error: {words}: unable to convert structural schema to CEL declarations"
+            yield Cause("InternalError", why, f"{where.path}.x-kubernetes-validations")
+            continue
         for at, rule in enumerate(node.rules):
             yield from _rule(rule, (node, where), f"{where.path}.x-kubernetes-validations[{at}]", budget)
 
 
 def _below(node: Node, place: Place) -> Iterator[tuple[Node, Place]]:
-    """Children in the order of the server: properties by name, items, additional properties."""
-    for name in sorted(node.properties):
-        where = f"{place.path}.properties[{name}]"
-        yield node.properties[name], Place(where, place.cardinality, place.uncorrelated)
-    if node.items is not None:
-        path = f"{place.path}.items"
-        uncorrelated = place.uncorrelated or ("" if node.list_type == "map" else path)
-        yield node.items, Place(path, _times(place.cardinality, node.schema.get("maxItems")), uncorrelated)
+    """Children in the order of the server: additional properties, properties by name, items."""
     if node.values is not None:
         times = _times(place.cardinality, node.schema.get("maxProperties"))
         yield node.values, Place(f"{place.path}.additionalProperties", times, place.uncorrelated)
+    is_atomic = node.schema.get("x-kubernetes-map-type") == "atomic"
+    for name in sorted(node.properties):
+        where = f"{place.path}.properties[{name}]"
+        uncorrelated = place.uncorrelated or (place.path if is_atomic else "")
+        yield node.properties[name], Place(where, place.cardinality, uncorrelated)
+    if node.items is not None:
+        uncorrelated = place.uncorrelated or ("" if node.list_type == "map" else place.path)
+        times = _times(place.cardinality, node.schema.get("maxItems"))
+        yield node.items, Place(f"{place.path}.items", times, uncorrelated)
 
 
 def _times(cardinality: int | None, most: int | None) -> int | None:
@@ -108,27 +115,24 @@ def _times(cardinality: int | None, most: int | None) -> int | None:
 
 def _rule(rule: Obj, at: tuple[Node, Place], path: str, budget: Budget) -> Iterator[Cause]:
     node, place = at
-    yield from _words(rule, path)
-    text = rule.get("rule") or ""
-    kind = of_node(node, is_root=place.is_root)
-    if not text.strip() or kind is None:
-        yield Cause.required(f"{path}.rule", "rule is not specified") if kind else _no_type(node, path)
+    text, kind = rule.get("rule") or "", of_node(node, is_root=place.is_root)
+    if kind is None:
         return
     checked = _compiled(text, kind, rule, "bool")
     if isinstance(checked, str):
         yield Cause("FieldValueInvalid", f"Invalid value: {_go_rule(rule)}: {checked}", f"{path}.rule")
-        return
-    if "oldSelf" in checked.names and place.uncorrelated:
-        words = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelated}"
-        yield Cause.invalid(f"{path}.rule", text, words)
-    yield from _spent(checked, (kind, place), ("rule", f"{path}.rule"), budget)
+        uses_old = False
+    else:
+        yield from _spent(checked, (kind, place), ("rule", f"{path}.rule"), budget)
+        uses_old = "oldSelf" in checked.names
     if said := rule.get("messageExpression"):
         yield from _message(said, rule, (kind, place), path, budget)
-
-
-def _no_type(node: Node, path: str) -> Cause:
-    words = f"rule declared on schema that does not support validation rules type: '{node.kind}'"
-    return Cause("InternalError", f"Internal error: {words}", path)
+    if uses_old and place.uncorrelated:
+        words = f"oldSelf cannot be used on the uncorrelatable portion of the schema within {place.uncorrelated}"
+        yield Cause.invalid(f"{path}.rule", text, words)
+    elif not uses_old and rule.get("optionalOldSelf") is not None:
+        words = "may not be set if oldSelf is not used in rule"
+        yield Cause.invalid(f"{path}.optionalOldSelf", rule["optionalOldSelf"], words)
 
 
 def _compiled(text: str, kind: Type, rule: Obj, wanted: str) -> Checked | str:
@@ -162,19 +166,10 @@ def _message(said: str, rule: Obj, at: tuple[Type, Place], path: str, budget: Bu
     where = f"{path}.messageExpression"
     checked = _compiled(said, at[0], rule, "string")
     if isinstance(checked, str):
-        yield Cause("FieldValueInvalid", f"Invalid value: {_go_rule(rule)}: {checked}", where)
+        why = checked.replace("compilation failed", "messageExpression compilation failed", 1)
+        yield Cause("FieldValueInvalid", f"Invalid value: {_go_rule(rule)}: {why}", where)
         return
     yield from _spent(checked, at, ("messageExpression", where), budget)
-
-
-def _words(rule: Obj, path: str) -> Iterator[Cause]:
-    message, text = rule.get("message") or "", rule.get("rule") or ""
-    if "\n" in message.strip():
-        yield Cause.invalid(f"{path}.message", message, "message must not contain line breaks")
-    if "\n" in text.strip() and not message and not rule.get("messageExpression"):
-        yield Cause.required(f"{path}.message", "message must be specified if rule contains line breaks")
-    if "reason" in rule and rule["reason"] not in REASONS:
-        yield Cause.unsupported(f"{path}.reason", rule["reason"], REASONS)
 
 
 def _over_budget(subject: str, cost: int, limit: int) -> str:

@@ -50,7 +50,7 @@ class Structural:
         """Paths of unknown fields, sorted, removed from `obj`."""
         found = [f"metadata.{path}" for path in unknown_fields(obj.get("metadata") or {}, self._metadata)]
         own = {name: value for name, value in obj.items() if name not in IDENTITY}
-        _prune(own, self.root, "", found)
+        prune(own, self.root, "", found)
         for name in [name for name in obj if name not in IDENTITY and name not in own]:
             del obj[name]
         return sorted(found)
@@ -139,7 +139,8 @@ _CHECKED = frozenset({
 })  # fmt: skip
 
 
-def _prune(value: Any, node: Node, path: str, found: list[str]) -> None:
+def prune(value: Any, node: Node, path: str, found: list[str]) -> None:
+    """Take out what the schema does not know; `found` gets the paths."""
     if isinstance(value, dict):
         keeps = node.is_open or node.values is not None or (not node.kind and not node.properties)
         for name in [] if keeps else [name for name in value if name not in node.properties]:
@@ -148,7 +149,7 @@ def _prune(value: Any, node: Node, path: str, found: list[str]) -> None:
                 del value[name]
     for step, one, child in children(value, node):
         if isinstance(one, dict | list):
-            _prune(one, child, below(path, step), found)
+            prune(one, child, below(path, step), found)
 
 
 def _default(value: Any, node: Node) -> None:

@@ -177,8 +177,8 @@ def _subject(subject: Obj, path: str, binding: Obj) -> Iterator[Cause]:
         yield Cause.required(f"{path}.namespace")
 
 
-def validate_definition(new: Obj, _: Obj | None) -> list[Cause]:
-    """The schemas of a CustomResourceDefinition. Read late: rules need an engine that most writes never do."""
-    from devplane.custom.rules import validate_crd
+def validate_definition(new: Obj, old: Obj | None) -> list[Cause]:
+    """A CustomResourceDefinition. Read late: rules need an engine that most writes never do."""
+    from devplane.kinds.definitions import definition_errors
 
-    return validate_crd(new)
+    return list(definition_errors(new, old))

@@ -62,7 +62,7 @@ def _webhook(webhook: Obj, path: str) -> Iterator[Cause]:
         detail = "the timeout value must be between 1 and 30 seconds"
         yield Cause.invalid(f"{path}.timeoutSeconds", webhook["timeoutSeconds"], detail)
     yield from _versions(webhook.get("admissionReviewVersions") or (), f"{path}.admissionReviewVersions")
-    yield from _client(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
+    yield from client_causes(webhook.get("clientConfig") or {}, f"{path}.clientConfig")
     yield from condition_causes(webhook.get("matchConditions") or (), f"{path}.matchConditions")
 
 
@@ -86,7 +86,8 @@ def _versions(versions: Sequence[str], path: str) -> Iterator[Cause]:
         yield Cause.invalid(path, list(versions), f"must include at least one of {', '.join(_REVIEWS)}")
 
 
-def _client(client: Obj, path: str) -> Iterator[Cause]:
+def client_causes(client: Obj, path: str) -> Iterator[Cause]:
+    """What is wrong with where a webhook is reached."""
     url, service = client.get("url"), client.get("service")
     if (url is None) == (service is None):
         yield Cause.required(path, "exactly one of url or service is required")

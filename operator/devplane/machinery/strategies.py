@@ -7,8 +7,8 @@ from ipaddress import IPv4Network
 from typing import TYPE_CHECKING, Any
 
 from devplane.admission.built_in import admit_claim, admit_growth, admit_pod
-from devplane.custom.checks import complete_definition, definition_errors
-from devplane.errors import ApiError, Cause
+from devplane.custom.checks import complete_definition
+from devplane.errors import ApiError
 from devplane.machinery import quota
 from devplane.machinery.node_ports import NodePorts
 from devplane.resources.registry import Resource
@@ -105,8 +105,3 @@ class Strategies:
         namespace = new["metadata"].get("namespace", "")
         if namespace and (quotas := self._store.items("resourcequotas", namespace)):
             quota.check(resource.key, resource.name, new, quotas, lambda one: self._store.items(one, namespace))
-
-    def errors(self, resource: Resource, new: Obj, old: Obj | None) -> list[Cause]:
-        if resource.key == _CRDS:
-            return definition_errors(new, old)
-        return []

@@ -214,7 +214,7 @@ class Api:
             guard(resource, new, old, write.user)
 
     def validate(self, resource: Resource, new: Obj, old: Obj | None, schema: Schema) -> None:
-        causes = self.strategies.errors(resource, new, old) + schema.validate(new, old)
+        causes = schema.validate(new, old)
         if causes:
             raise ApiError.invalid(resource.kind_name, new["metadata"].get("name", ""), causes)
 

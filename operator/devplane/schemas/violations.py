@@ -110,10 +110,14 @@ def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:
         yield _invalid(value, path, f"should be a multiple of {step}")
 
 
+def _items(limit: int) -> str:
+    return f"{limit} item{'s' * (limit != 1)}"
+
+
 def _list(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
     limit = schema.get("maxItems")
     if limit is not None and len(value) > limit:
-        yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {limit} items", path)
+        yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {_items(limit)}", path)
     if len(value) < schema.get("minItems", 0):
         yield _invalid(value, path, f"should have at least {schema['minItems']} items")
 
@@ -124,7 +128,7 @@ def _object(value: Obj, schema: Obj, path: str) -> Iterator[Cause]:
             yield Cause.required(below(path, name))
     limit = schema.get("maxProperties")
     if limit is not None and len(value) > limit:
-        yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {limit} items", path)
+        yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {_items(limit)}", path)
     if len(value) < schema.get("minProperties", 0):
         yield _invalid(value, path, f"should have at least {schema['minProperties']} properties")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from apiserver.api.replay import comparable
 
-_GO = r"(?:\[\]|map\[|v1\.|core\.|apps\.|batch\.|policy\.|networking\.|rbac\.|autoscaling\.)[^\n]*?[})]"
+_GO = r"(?:\[\]|map\[|v1\.|core\.|apps\.|batch\.|policy\.|networking\.|rbac\.|autoscaling\.|apiextensions\.)[^\n]*?[})]"
 # Values that are no text were shown as Go's %#v until 1.33 and are JSON since; lengths are of bytes in words too.
 _PATCHED = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*"')
 _WORDS = (

@@ -15,7 +15,7 @@ from apiserver.api.conftest import serving
 from apiserver.api.replay import Answer, Replay, Step
 
 ANSWERS = Path(__file__).parents[1] / "answers"
-FILES = [ANSWERS / f"{name}.json" for name in ("access", "kinds", "machinery", "pods")]
+FILES = [ANSWERS / f"{name}.json" for name in ("access", "crds", "kinds", "machinery", "pods")]
 ALL = [
     Step(file.stem, one["name"], one["request"], one["response"])
     for file in FILES

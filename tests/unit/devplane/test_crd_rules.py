@@ -84,7 +84,9 @@ def test_versions_with_different_schemas_are_named_by_their_place() -> None:
     crd = definition(f=TEXT)
     crd["spec"]["versions"].append({"name": "v2"})
     path = "spec.versions[1].schema.openAPIV3Schema"
-    assert [str(cause) for cause in validate_crd(crd)] == [f"{path}: Required value: schemas are required"]
+    assert [str(cause) for cause in validate_crd(crd)] == [
+        f"{path}.type: Required value: must not be empty at the root"
+    ]
 
 
 @pytest.mark.parametrize(
@@ -105,8 +107,13 @@ def test_versions_with_different_schemas_are_named_by_their_place() -> None:
             "<input>:1:22: found no matching overload for 'startsWith' applied to 'int.(string)'",
         ),
         ("self.text", "cel expression must evaluate to a bool"),
+        ("first > last", "<input>:1:9: undeclared reference to 'last' (in container '')"),
+        ("self.count != null", "<input>:1:12: found no matching overload for '_!=_' applied to '(int, null)'"),
+        ("self.count > 0 && self.text", "<input>:1:23: expected type 'bool' but found 'string'"),
+        ("[1, 'a'].size() > 1", "<input>:1:5: expected type 'int' but found 'string'"),
+        ("self.text.matches('[')", "<input>:1:19: invalid matches argument"),
         ("self.list.all(x, x)", "<input>:1:18: expected type 'bool' but found 'string'"),
-        ("self.text ==", "<input>:1:13: Syntax error: mismatched input '<EOF>' expecting an expression"),
+        ("self.text ==", "<input>:1:13: Syntax error: mismatched input '<EOF>' expecting {'[', '{', '('"),
         ("self.text == 'a", "Syntax error: token recognition error at: '''"),
         ("self.?text.hasValue()", "<input>:1:5: unsupported syntax '.?'"),
     ],

@@ -53,7 +53,7 @@ def messages(schema: Structural, new: Obj, old: Obj | None = None) -> list[str]:
         (
             {"type": "array", "items": {"type": "string"}, "maxItems": 1},
             ["a", "b"],
-            "spec.f: Too many: 2: must have at most 1 items",
+            "spec.f: Too many: 2: must have at most 1 item",
         ),
         (
             {"type": "string", "format": "ipv4"},

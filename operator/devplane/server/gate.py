@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devplane.access.authentication import Authentication, forbidden
@@ -55,6 +56,8 @@ def _named(fields: str) -> str:
 
 def unknown_action(method: str, group: str, rest: list[str]) -> Action:
     """A resource that is not served, as it would be asked for."""
+    if rest[0] == "watch" and len(rest) > 1:
+        return replace(unknown_action(method, group, rest[1:]), verb="watch")
     namespaced = rest[0] == "namespaces" and len(rest) > 2
     resource, *name = rest[2:] if namespaced else rest
     verb = verb_of(method, is_named=bool(name), is_watch=False)

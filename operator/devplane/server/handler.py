@@ -115,7 +115,8 @@ class Server:
             return self._nowhere(group, version)
         verb = where.verb(request.method, is_watch=is_true(request.query.get("watch")))
         self._gate.authorize(user, action_of(verb, where, request.query.get("fieldSelector", "")))
-        if request.method == "HEAD":  # allowed as a get is, and served for no resource
+        if request.method == "HEAD" or (where.is_watch and request.method != "GET"):
+            # HEAD is allowed as a get is, and served for no resource
             raise ApiError.method_not_allowed()
         form = form_of(request.headers.get("Accept", ""), request.query.get("includeObject", ""))
         asked = Asked(request, where, user, verb, form, self.webhooks.session())

@@ -70,8 +70,13 @@ class Reads:
             crd = self._crd(resource.crd) or {}
             version: Obj = next((one for one in crd["spec"]["versions"] if one["name"] == resource.version), {})
             selectable = tuple(one["jsonPath"].lstrip(".") for one in version.get("selectableFields") or ())
-        fields = asked.query.get("fieldSelector", "")
-        return selector(resource.key, asked.query.get("labelSelector", ""), fields, selectable)
+        labels, fields = (asked.query.get(key, "") for key in ("labelSelector", "fieldSelector"))
+        chosen = selector(resource.key, labels, fields, selectable)
+        if not (name := asked.place.name):
+            return chosen
+        if (chosen.name or name) != name:
+            raise ApiError.bad_request("fieldSelector metadata.name doesn't match requested name")
+        return selector(resource.key, labels, f"{fields},metadata.name={name}".lstrip(","), selectable)
 
     def _readable(self, asked: Asked) -> Api:
         """What a read is answered from: the present, but for faults."""

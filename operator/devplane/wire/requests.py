@@ -41,15 +41,18 @@ _VERBS = {"GET": "get", "HEAD": "get", "POST": "create", "PUT": "update", "PATCH
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A path below a group version: the resource, the namespace (None: all or cluster scope), name, subresource."""
+    """A path below a group version: the resource, the namespace (None: all or cluster scope), name, subresource.
+
+    Paths that begin with ``watch`` are how watches were asked for before there was a parameter."""
 
     resource: Resource
     namespace: str | None
     name: str
     subresource: str
+    is_watch: bool = False
 
     def verb(self, method: str, *, is_watch: bool) -> str:
-        return verb_of(method, is_named=bool(self.name), is_watch=is_watch)
+        return "watch" if self.is_watch else verb_of(method, is_named=bool(self.name), is_watch=is_watch)
 
 
 def verb_of(method: str, *, is_named: bool, is_watch: bool) -> str:
@@ -75,6 +78,9 @@ def group_version(path: str) -> tuple[str, str, list[str]] | None:
 
 def place(registry: Registry, group: str, version: str, rest: list[str]) -> Place | None:
     """Where `rest` of the path leads, or None where nothing is."""
+    if rest[0] == "watch" and len(rest) > 1:
+        watched = place(registry, group, version, rest[1:])
+        return None if watched is None or watched.subresource else replace(watched, is_watch=True)
     namespace: str | None = None
     if rest[0] == "namespaces" and len(rest) > 2 and not _is_own_subresource(group, rest):
         namespace, rest = rest[1], rest[2:]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apiserver.clients.citing import docs
+from apiserver.clients.citing import docs, source
 from apiserver.clients.raw import MERGE, PARTIAL, TABLE, Raw
 
 Obj = dict[str, Any]
@@ -153,3 +153,37 @@ def test_metadata_is_watched_alone(raw: Raw, secrets: str) -> None:
 def test_watch_ends_when_its_time_is_over(raw: Raw, secrets: str) -> None:
     with raw.watch(secrets, timeoutSeconds=1) as events:
         assert list(events) == []
+
+
+def deprecated(path: str) -> str:
+    """A path of before there was a parameter; the tests say ``watch=false``, which it does not ask."""
+    return path.replace("/v1/", "/v1/watch/", 1)
+
+
+@docs(f"{CONCEPTS}#efficient-detection-of-changes")
+def test_deprecated_path_tells_of_all_objects_of_a_namespace(raw: Raw, secrets: str) -> None:
+    raw.made(secrets, secret("one"))
+    with raw.watch(deprecated(secrets), watch="false") as events:
+        assert told(next(events)) == ("ADDED", "one")
+        raw.made(secrets, secret("two"))
+        assert told(next(events)) == ("ADDED", "two")
+
+
+@docs(f"{CONCEPTS}#efficient-detection-of-changes")
+def test_deprecated_path_tells_of_one_object_or_of_a_namespace_itself(raw: Raw, secrets: str) -> None:
+    for name in ("one", "two"):
+        raw.made(secrets, secret(name))
+    with raw.watch(deprecated(f"{secrets}/two"), watch="false") as events:
+        assert told(next(events)) == ("ADDED", "two")
+    with raw.watch(f"/api/v1/watch/namespaces/{raw.namespace}", watch="false") as events:
+        assert told(next(events)) == ("ADDED", raw.namespace)
+
+
+@source("staging/src/k8s.io/apiserver/pkg/endpoints/handlers/get.go")
+def test_deprecated_path_is_only_read_and_of_one_name(raw: Raw, secrets: str) -> None:
+    path = deprecated(f"{secrets}/one")
+    refused = raw.get(path, fieldSelector="metadata.name=two")
+    assert (refused.code, refused.message) == (400, "fieldSelector metadata.name doesn't match requested name")
+    assert [raw.ask(method, path).code for method in ("DELETE", "HEAD")] == [405, 405]
+    assert raw.get("/api/v1/watch/nothings").code == 404
+    assert raw.get(deprecated(raw.at("pods", "one", "log"))).code == 404

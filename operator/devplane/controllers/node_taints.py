@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from devplane.controllers.placement import UNSCHEDULABLE
 from devplane.objects import Obj, condition, now, stamp
+from devplane.placing.fitting import UNSCHEDULABLE
 
 UNREACHABLE = "node.kubernetes.io/unreachable"
 NOT_READY = "node.kubernetes.io/not-ready"

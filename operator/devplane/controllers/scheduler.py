@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from devplane.controllers import placement
 from devplane.controllers.loop import Controller, Key, own_key
-from devplane.controllers.neighbours import Namespaces, is_sociable
-from devplane.controllers.placement import NO_HELP, Room, best, room
 from devplane.objects import (
     Obj,
     condition,
@@ -20,6 +17,9 @@ from devplane.objects import (
     stamp,
     uid_of,
 )
+from devplane.placing import fitting
+from devplane.placing.fitting import NO_HELP, Room, best, room
+from devplane.placing.neighbours import Namespaces, is_sociable
 
 if TYPE_CHECKING:
     from devplane.machinery.client import Client
@@ -37,7 +37,7 @@ def refusal(
     if why := claim_refusal(claims):
         count = len(nodes)
         return f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {count} {NO_HELP}"
-    return placement.refusal(pod, nodes, namespaces)
+    return fitting.refusal(pod, nodes, namespaces)
 
 
 def claim_refusal(claims: Mapping[str, Obj | None]) -> str:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devplane.controllers.loop import Controller, Key, own_key
-from devplane.controllers.placement import patience
 from devplane.objects import Obj, name_of, namespace_of, uid_of, with_condition
+from devplane.placing.fitting import patience
 
 if TYPE_CHECKING:
     from devplane.machinery.client import Client

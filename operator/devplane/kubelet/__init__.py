@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from devplane.errors import ApiError
+from devplane.kubelet.entry import refusal
 from devplane.kubelet.inputs.contents import Contents
 from devplane.kubelet.inputs.volumes import SHARED_MEMORY, memory_prefix
 from devplane.kubelet.launch import Node
@@ -23,6 +24,7 @@ from devplane.kubelet.processes import cgroups
 from devplane.kubelet.processes import logs as stored
 from devplane.kubelet.processes.execution import Conversation, Wanted
 from devplane.kubelet.processes.process import LAST_WAIT
+from devplane.kubelet.record import Record
 from devplane.node import HOST_IP, allocatable, has_failed
 from devplane.objects import (
     Obj,
@@ -162,10 +164,21 @@ class Kubelet:
             if held.finished:
                 held.record.confirm()
         elif not is_terminal(pod):
-            self._adopt(pod)
+            self._take(pod)
         elif is_deleting(pod):
             with contextlib.suppress(ApiError):
                 self._client.delete("pods", namespace_of(pod), name_of(pod), uid=uid, grace_seconds=0)
+
+    def _take(self, pod: Obj) -> None:
+        """A pod that is new here has to fit; one that began here goes on."""
+        name = pod["spec"]["nodeName"]
+        node = self._client.get("nodes", "", name)
+        if node is not None and not is_deleting(pod) and not (pod.get("status") or {}).get("startTime"):
+            others = [one.pod for one in self._pods.values() if one.node_name == name and not one.gone.is_set()]
+            if (why := refusal(pod, node, others)) is not None:
+                Record(self._client, pod).refuse(pod, why)
+                return
+        self._adopt(pod)
 
     def _adopt(self, pod: Obj) -> None:
         ip = (pod.get("status") or {}).get("podIP") or self._addresses.take()

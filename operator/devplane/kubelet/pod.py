@@ -62,6 +62,11 @@ class Pod:
         self._mains = [self._container(spec, is_init=False) for spec in pod["spec"]["containers"]]
         self._running: dict[Container, asyncio.Task[None]] = {}
 
+    @property
+    def pod(self) -> Obj:
+        """The object as it was seen last."""
+        return self._pod
+
     # What the kubelet tells it.
 
     def updated(self, pod: Obj) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from devplane.errors import ApiError
+from devplane.kubelet.entry import Refusal
 from devplane.kubelet.status import PodView, pod_status
 from devplane.machinery.client import Client
 from devplane.objects import Obj, is_deleting, is_terminal, name_of, namespace_of, now, stamp, uid_of
@@ -29,6 +30,15 @@ class Record:
         written = {**current, "status": pod_status(current, view, now())}
         self._save(written)
         return written
+
+    def refuse(self, pod: Obj, why: Refusal) -> None:
+        """It has failed before it began, and that is all that there is to say of it."""
+        current = self._current()
+        if current is None or is_terminal(current):
+            return
+        kept = {key: current["status"][key] for key in ("qosClass",) if key in current["status"]}
+        self._save({**current, "status": {**kept, "startTime": stamp(now()), **why.status}})
+        self.post(pod, "Warning", why.reason, why.message)
 
     def mark_disrupted(self) -> None:
         """As kubelets do, so that a Job's podFailurePolicy may ignore this end."""

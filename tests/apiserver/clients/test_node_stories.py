@@ -173,6 +173,7 @@ def test_pods_of_a_node_out_of_service_are_deleted_by_force(node: MadeNode, raw:
 
 @source(COLLECTOR)
 def test_pods_of_a_node_that_is_gone_have_failed_and_go(node: MadeNode, raw: Raw) -> None:
+    until(lambda: node.told("RegisteredNode"), "an event")
     with told(raw, "pods", node.pod()) as story:
         story.until(lambda one: one["spec"].get("nodeName"))
         assert raw.ask("DELETE", node.path).code == 200

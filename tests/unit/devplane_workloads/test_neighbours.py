@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from devplane.controllers.placement import Room, best, refusal, room
+from devplane.placing.fitting import Room, best, refusal, room
 
 Obj = dict[str, Any]
 HOST = "kubernetes.io/hostname"

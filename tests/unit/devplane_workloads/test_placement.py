@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devplane.controllers.placement import Room, best, patience, refusal, room
+from devplane.placing.fitting import Room, best, patience, refusal, room
 
 Obj = dict[str, Any]
 

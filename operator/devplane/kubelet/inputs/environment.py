@@ -51,6 +51,14 @@ def expanded(text: str, known: Mapping[str, str]) -> str:
     return _REFERENCE.sub(value, text)
 
 
+def fully_expanded(text: str, known: Mapping[str, str]) -> str:
+    """The same where every name has to be known."""
+    absent = [name for name in _REFERENCE.findall(text) if name and name not in known]
+    if absent:
+        raise ConfigError(f"missing value for {absent[0]}")
+    return expanded(text, known)
+
+
 def environment(
     container: Mapping[str, Any], facts: PodFacts, sources: Sources, services: Mapping[str, str] | None = None
 ) -> dict[str, str]:

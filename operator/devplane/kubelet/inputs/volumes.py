@@ -89,7 +89,7 @@ class Volumes:
         found: dict[str, str] = {}
         for mount in container.get("volumeMounts") or ():
             place = self._places[mount["name"]]
-            below = mount.get("subPath") or environment.expanded(mount.get("subPathExpr") or "", known)
+            below = mount.get("subPath") or environment.fully_expanded(mount.get("subPathExpr") or "", known)
             if below:
                 place = self._below(place, below)
             found[mount["mountPath"]] = str(place)

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from devplane.controllers.neighbours import NO_PORTS, Namespaces, Neighbourhood, Place, lacks_ports
 from devplane.objects import Obj, is_terminal, name_of, quantity, requests
+from devplane.placing.neighbours import NO_PORTS, Namespaces, Neighbourhood, Place, lacks_ports
 
 NO_VICTIMS = "No preemption victims found for incoming pod."
 NO_HELP = "Preemption is not helpful for scheduling."
@@ -81,7 +81,7 @@ def neighbourhood(pod: Mapping[str, Any], nodes: Sequence[Room], namespaces: Nam
     """Nodes that the pod's own selector refuses don't count for its spread."""
 
     def is_eligible(place: Place) -> bool:
-        return isinstance(place, Room) and _selected(pod["spec"], place) and _has_affinity(pod["spec"], place)
+        return isinstance(place, Room) and suits(pod["spec"], place)
 
     return Neighbourhood(pod, nodes, namespaces, is_eligible)
 
@@ -95,7 +95,7 @@ def unfit(pod: Mapping[str, Any], node: Room, around: Neighbourhood) -> Unfit | 
     for taint in node.taints:
         if taint["effect"] != "PreferNoSchedule" and not any(tolerates(one, taint) for one in tolerations):
             return Unfit((f"node(s) had untolerated taint {{{taint['key']}: {taint.get('value') or ''}}}",))
-    if not (_selected(spec, node) and _has_affinity(spec, node)):
+    if not suits(spec, node):
         return Unfit(("node(s) didn't match Pod's node affinity/selector",))
     if lacks_ports(pod, node):
         return Unfit((NO_PORTS,), helpless=False)
@@ -103,6 +103,11 @@ def unfit(pod: Mapping[str, Any], node: Room, around: Neighbourhood) -> Unfit | 
         return Unfit(tuple(lacking), helpless=False)
     found = around.objection(node)
     return None if found is None else Unfit((found.reason,), found.helpless)
+
+
+def suits(spec: Mapping[str, Any], node: Room) -> bool:
+    """Whether the pod's own selector and affinity want the node."""
+    return _selected(spec, node) and _has_affinity(spec, node)
 
 
 def _selected(spec: Mapping[str, Any], node: Room) -> bool:

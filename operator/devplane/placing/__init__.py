@@ -1,0 +1,1 @@
+"""Which node is for a pod: what the scheduler decides by, and a kubelet checks again."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +32,30 @@ class DevplaneOptions:
     def arguments(self) -> list[str]:
         images = ["--images", str(self.images)] if self.images else []
         return [*images, "--nodes", str(self.nodes)]
+
+    def problem(self) -> str:
+        """What of it can not be meant, as one sentence; nothing where all is well."""
+        if self.kubeconfig is not None and not self.kubeconfig.expanduser().is_file():
+            return f"--devplane-kubeconfig {self.kubeconfig}: no such file; leave the option out to start devplane"
+        if self.nodes != 1 and (why := _problem_of_nodes(self.nodes)):
+            return why
+        return _problem_of_table(self.images) if self.images is not None else ""
+
+
+def _problem_of_nodes(count: int) -> str:
+    from devplane.app import MOST_NODES
+
+    return "" if 1 <= count <= MOST_NODES else f"--devplane-nodes {count}: give 1 to {MOST_NODES}"
+
+
+def _problem_of_table(path: Path) -> str:
+    from devplane.context import ImageTable, ImageTableError
+
+    try:
+        ImageTable.load(path)
+    except ImageTableError as error:
+        return f"--devplane-images: {error}"
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,26 +100,50 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if why := _given(config).problem():
+        raise pytest.UsageError(why)
+
+
+def _given(config: pytest.Config) -> DevplaneOptions:
+    return DevplaneOptions(**{name: config.getoption(f"devplane_{name}") for name in ("images", "nodes", "kubeconfig")})
+
+
 @pytest.fixture(scope="session")
 def devplane_options(request: pytest.FixtureRequest) -> DevplaneOptions:
     """What the command line says; a conftest that wants something else overrides it."""
-    given = {name: request.config.getoption(f"devplane_{name}") for name in ("images", "nodes", "kubeconfig")}
-    return DevplaneOptions(**given)
+    return _given(request.config)
 
 
 @pytest.fixture(scope="session")
 def devplane(devplane_options: DevplaneOptions, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     """A control plane for the session, or the cluster of `--devplane-kubeconfig`."""
+    if why := devplane_options.problem():
+        pytest.fail(why, pytrace=False)
     if devplane_options.kubeconfig is not None:
-        found = ControlPlane(devplane_options.kubeconfig.expanduser(), "")
-        host: str = found.client().configuration.host
-        yield ControlPlane(found.kubeconfig, host, _clients=[found.client()])
+        yield _there(devplane_options.kubeconfig.expanduser())
         return
-    from devplane.outside.spawned import spawned
+    from devplane.outside.spawned import NotReadyError, spawned
 
     folder = tmp_path_factory.mktemp("devplane")
-    with spawned(folder, devplane_options.arguments()) as started:
+    with ExitStack() as stack:
+        try:
+            started = stack.enter_context(spawned(folder, devplane_options.arguments()))
+        except NotReadyError as error:
+            pytest.fail(str(error), pytrace=False)
         yield ControlPlane(started.kubeconfig, started.url, folder / "data", started.log)
+
+
+def _there(kubeconfig: Path) -> ControlPlane:
+    """A cluster that somebody else has started."""
+    from kubernetes.config import ConfigException
+
+    found = ControlPlane(kubeconfig, "")
+    try:
+        host: str = found.client().configuration.host
+    except ConfigException as error:
+        pytest.fail(f"--devplane-kubeconfig {kubeconfig}: {error}", pytrace=False)
+    return ControlPlane(kubeconfig, host, _clients=[found.client()])
 
 
 @pytest.fixture

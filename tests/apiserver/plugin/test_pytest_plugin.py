@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fnmatch import fnmatch
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -69,6 +70,19 @@ def test_faults(devplane):
     devplane.faults.clear()
 """
 
+OVERRIDE = """
+import pytest
+from devplane.pytest_plugin import DevplaneOptions
+
+class Odd(DevplaneOptions):
+    def arguments(self):
+        return ["--port", "no"]
+
+@pytest.fixture(scope="session")
+def devplane_options():
+    return {options}
+"""
+
 WRONG = "def test_it(devplane): pass\n"
 
 
@@ -110,10 +124,45 @@ def test_the_same_tests_run_on_a_cluster_that_is_there(foreign: pytest.Pytester,
     run(foreign, test, "--devplane-kubeconfig", devplane.kubeconfig).assert_outcomes(passed=1, skipped=1)
 
 
-def test_why_it_did_not_start_is_told(foreign: pytest.Pytester) -> None:
-    done = run(foreign, WRONG, "--devplane-images", "none.yaml")
+@pytest.mark.parametrize(
+    ("option", "value", "why"),
+    [
+        ("--devplane-kubeconfig", "none.yaml", " none.yaml: no such file; leave the option out to start devplane"),
+        ("--devplane-images", "none.yaml", ": image table none.yaml: No such file or directory; give the path of *"),
+        ("--devplane-images", "wrong.yaml", ": image table wrong.yaml: unknown field 'pictures'; the only field is *"),
+        ("--devplane-nodes", "0", " 0: give 1 to 100"),
+    ],
+)
+def test_option_that_can_not_be_meant_is_told_of_in_one_line(
+    foreign: pytest.Pytester, option: str, value: str, why: str
+) -> None:
+    (foreign.path / "wrong.yaml").write_text("pictures: []")
+    done = run(foreign, WRONG, option, value)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    [line] = [one for one in done.errlines if one]
+    assert fnmatch(line, f"ERROR: {option}{why}")
+
+
+def test_what_a_conftest_asks_for_and_can_not_be_is_told_without_a_traceback(foreign: pytest.Pytester) -> None:
+    foreign.makeconftest(OVERRIDE.format(options="DevplaneOptions(nodes=101)"))
+    done = run(foreign, WRONG)
     done.assert_outcomes(errors=1)
-    done.stdout.fnmatch_lines(["*NotReadyError: devplane ended with code 2: *none.yaml*"])
+    done.stdout.fnmatch_lines(["--devplane-nodes 101: give 1 to 100"])
+    done.stdout.no_fnmatch_line("Traceback*")
+
+
+def test_why_it_did_not_start_is_told(foreign: pytest.Pytester) -> None:
+    foreign.makeconftest(OVERRIDE.format(options="Odd()"))
+    done = run(foreign, WRONG)
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["devplane ended with code 2: *--port*"])
+
+
+def test_kubeconfig_that_is_none_is_told_of_without_a_traceback(foreign: pytest.Pytester) -> None:
+    (foreign.path / "empty.yaml").write_text("{}")
+    done = run(foreign, WRONG, "--devplane-kubeconfig", "empty.yaml")
+    done.assert_outcomes(errors=1)
+    done.stdout.fnmatch_lines(["--devplane-kubeconfig empty.yaml: Invalid kube-config file. *"])
 
 
 def test_a_project_without_such_tests_starts_nothing(foreign: pytest.Pytester) -> None:

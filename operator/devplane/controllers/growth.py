@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from devplane.controllers.consumers import CLAIMS, VOLUMES
 from devplane.controllers.loop import Controller, Key, own_key
-from devplane.controllers.volumes import CLAIMS, PROVISIONED_BY, PROVISIONER, VOLUMES
+from devplane.controllers.volumes import PROVISIONED_BY, PROVISIONER
 from devplane.objects import Obj, is_deleting, name_of, quantity
 
 if TYPE_CHECKING:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from devplane.controllers.consumers import Consumers
 from devplane.controllers.loop import Controller, Key, own_key
 from devplane.objects import (
     Obj,
@@ -35,9 +36,13 @@ def refusal(
 ) -> str:
     """Why the pod can't be bound, or nothing."""
     if why := claim_refusal(claims):
-        count = len(nodes)
-        return f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {count} {NO_HELP}"
+        return _of_none(why, len(nodes))
     return fitting.refusal(pod, nodes, namespaces)
+
+
+def _of_none(why: str, count: int) -> str:
+    """What rules out all nodes alike."""
+    return f"0/{count} nodes are available: {why}. preemption: 0/{count} nodes are available: {count} {NO_HELP}"
 
 
 def claim_refusal(claims: Mapping[str, Obj | None]) -> str:
@@ -56,12 +61,13 @@ class Scheduler:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._consumers = Consumers(client)
         self._waiting: dict[Key, None] = {}
         self._sociable: dict[Key, None] = {}
         self._rooms: list[Room] | None = None
 
     def controller(self) -> Controller:
-        watched = ("pods", "persistentvolumeclaims", "nodes")
+        watched = ("pods", "persistentvolumeclaims", "persistentvolumes", "nodes")
         return Controller("scheduler", self._client, watched, self._concerned, self.sync)
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
@@ -100,10 +106,17 @@ class Scheduler:
             self._place(pod)
 
     def _place(self, pod: Obj) -> None:
-        nodes = self._nodes()
-        why = refusal(pod, nodes, self._claims(pod), self._labels)
+        nodes, claims = self._nodes(), self._claims(pod)
+        delayed = [one for one in claims.values() if one is not None and self._consumers.waits(one)]
+        settled = {name: one for name, one in claims.items() if one not in delayed}
+        why = refusal(pod, nodes, settled, self._labels)
+        if not why and (lacks := self._consumers.refusal(delayed, len(nodes))):
+            why = _of_none(lacks, len(nodes))
         if not why and (node := best(pod, nodes, self._labels)) is not None:
-            self._bind(pod, node.name)
+            if not delayed:
+                self._bind(pod, node.name)
+            for claim in delayed:  # the pod is bound as soon as they are
+                self._consumers.choose(claim, node.name)
         elif self._show(pod, "Unschedulable", why):
             self._client.note(pod, "Warning", "FailedScheduling", why, COMPONENT, "Scheduling")
 

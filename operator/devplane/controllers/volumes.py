@@ -1,4 +1,4 @@
-"""Claims become directories: the storage class `local-path`, a PersistentVolume for each claim, bound at once."""
+"""Claims become directories: the storage class `local-path`, a PersistentVolume for each claim that a pod uses."""
 
 from __future__ import annotations
 
@@ -7,6 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devplane.controllers.consumers import (
+    BY_CONTROLLER,
+    CLAIMS,
+    CLASSES,
+    VOLUMES,
+    is_delayed,
+    reference_to,
+    selected_node,
+)
 from devplane.controllers.loop import Controller, Key, own_key
 from devplane.controllers.matching import best_match, may_have
 from devplane.objects import Obj, finalizers, is_deleting, is_terminal, name_of, namespace_of, uid_of
@@ -16,14 +25,18 @@ if TYPE_CHECKING:
     from devplane.machinery.client import Client
 
 COMPONENT = "persistentvolume-controller"
-CLAIMS = "persistentvolumeclaims"
-VOLUMES = "persistentvolumes"
-CLASSES = "storageclasses.storage.k8s.io"
 CLASS = "local-path"
 PROVISIONER = "devplane/local-path"
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+DELAYED = "WaitForFirstConsumer"
 PROTECTION = "kubernetes.io/pvc-protection"
-BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
+NO_CONSUMER = "waiting for first consumer to be created before binding"
+ASKED = ("volume.beta.kubernetes.io/storage-provisioner", "volume.kubernetes.io/storage-provisioner")
+EXTERNAL = (
+    "Waiting for a volume to be created either by the external provisioner '{}' or manually by the system "
+    "administrator. If volume creation is delayed, please verify that the provisioner is running and correctly "
+    "registered."
+)
 IS_DEFAULT = "storageclass.kubernetes.io/is-default-class"
 
 
@@ -39,7 +52,7 @@ class VolumeController:
     def _make_class(self) -> None:
         if self._client.get(CLASSES, "", CLASS) is None:
             about = {"name": CLASS, "annotations": {IS_DEFAULT: "true"}}
-            rest = {"provisioner": PROVISIONER, "reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}
+            rest = {"provisioner": PROVISIONER, "reclaimPolicy": "Delete", "volumeBindingMode": DELAYED}
             self._client.create(CLASSES, "", {"metadata": about, **rest})
 
     def _concerned(self, resource: str, type_: str, obj: Obj) -> Iterable[Key]:
@@ -86,14 +99,26 @@ class VolumeController:
             named = self._client.get(VOLUMES, "", wanted)
             self._bind_to(claim, named if named is not None and may_have(claim, named) else None)
             return
-        if (by_hand := best_match(claim, self._client.list(VOLUMES))) is not None:
-            self._bind_to(claim, by_hand)
-            return
         found = self._client.get(CLASSES, "", class_name) if class_name else None
-        if found is None:
+        kept_alone = is_delayed(found)  # of the others the scheduler chooses one
+        volumes = self._client.list(VOLUMES, where=lambda one: not kept_alone or "claimRef" in one["spec"])
+        if (by_hand := best_match(claim, volumes)) is not None:
+            self._bind_to(claim, by_hand)
+        elif found is None:
             self._wait(claim, class_name)
+        elif is_delayed(found) and not selected_node(claim):
+            self._client.event(claim, "Normal", DELAYED, NO_CONSUMER, COMPONENT)
         elif found["provisioner"] == PROVISIONER:
             self._bind_to(claim, self._provision(claim, class_name, found.get("reclaimPolicy", "Delete")))
+        else:
+            self._ask(claim, found["provisioner"])
+
+    def _ask(self, claim: Obj, provisioner: str) -> None:
+        """Somebody else makes the volume, and finds the claim by these annotations."""
+        wanted = dict.fromkeys(ASKED, provisioner)
+        if not wanted.items() <= (claim["metadata"].get("annotations") or {}).items():
+            self._client.patch(CLAIMS, *own_key(claim), {"metadata": {"annotations": wanted}})
+        self._client.event(claim, "Normal", "ExternalProvisioning", EXTERNAL.format(provisioner), COMPONENT)
 
     def _wait(self, claim: Obj, class_name: str) -> None:
         if class_name:
@@ -128,13 +153,7 @@ class VolumeController:
     def _bind_to(self, claim: Obj, volume: Obj | None) -> None:
         if volume is None:
             return
-        reference = {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "namespace": namespace_of(claim),
-            "name": name_of(claim),
-            "uid": uid_of(claim),
-        }
+        reference = reference_to(claim)
         mark = {} if "claimRef" in volume["spec"] else {"annotations": {BY_CONTROLLER: "yes"}}
         self._client.patch(VOLUMES, "", name_of(volume), {"metadata": mark, "spec": {"claimRef": reference}})
         self._client.patch(VOLUMES, "", name_of(volume), {"status": {"phase": "Bound"}}, subresource="status")

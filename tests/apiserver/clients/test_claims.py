@@ -10,7 +10,7 @@ import pytest
 
 from apiserver.clients.citing import docs, source
 from apiserver.clients.raw import MERGE, Answer, Raw
-from apiserver.clients.stories import becomes, event, in_phase
+from apiserver.clients.stories import becomes, event, has, in_phase, now, pod, script
 
 Obj = dict[str, Any]
 
@@ -34,8 +34,8 @@ class Claims:
     raw: Raw
     name: str
 
-    def storage_class(self, **fields: Any) -> None:
-        body = {"metadata": {"name": self.name}, "provisioner": "example.com/nobody", **fields}
+    def storage_class(self, provisioner: str = "example.com/nobody", **fields: Any) -> None:
+        body = {"metadata": {"name": self.name}, "provisioner": provisioner, **fields}
         self.raw.made(CLASSES, body)
 
     def pending(self, name: str = "one", size: str = "1Mi") -> None:
@@ -46,15 +46,21 @@ class Claims:
 
     def bound(self, name: str = "one") -> None:
         """A claim of 1Mi with a volume of 2Mi."""
-        self.raw.made(VOLUMES, self._volume(name))
+        self.volume(name)
         self.pending(name)
         becomes(self.raw, CLAIMS, name, in_phase("Bound"))
 
-    def _volume(self, name: str) -> Obj:
+    def volume(self, name: str, *, is_kept: bool = True) -> None:
         path = {"path": f"/tmp/{self.name}-{name}", "type": "DirectoryOrCreate"}
-        kept = {"claimRef": {"namespace": self.raw.namespace, "name": name}, "storageClassName": self.name}
+        kept = {"claimRef": {"namespace": self.raw.namespace, "name": name}} if is_kept else {}
         rest = {"capacity": {"storage": "2Mi"}, "accessModes": ["ReadWriteOnce"], "hostPath": path}
-        return {"metadata": {"name": f"{self.name}-{name}", "labels": {"of": self.name}}, "spec": {**kept, **rest}}
+        metadata = {"name": f"{self.name}-{name}", "labels": {"of": self.name}}
+        self.raw.made(VOLUMES, {"metadata": metadata, "spec": {**kept, **rest, "storageClassName": self.name}})
+
+    def user(self) -> None:
+        """A pod that needs the claim."""
+        volumes = [{"name": "v", "persistentVolumeClaim": {"claimName": "one"}}]
+        self.raw.made(self.raw.at("pods"), pod(script("true"), volumes=volumes))
 
     def change(self, **spec: Any) -> Answer:
         return self.raw.ask("PATCH", self.raw.at(CLAIMS, "one"), {"spec": spec}, MERGE)
@@ -169,3 +175,52 @@ def test_claim_without_a_class_may_be_given_one_and_keeps_it(claims: Claims) -> 
     claims.raw.made(claims.raw.at(CLAIMS), body)
     refused = claims.change(storageClassName="other")
     assert refused.message.startswith(f'PersistentVolumeClaim "one" is invalid: {IMMUTABLE}')
+
+
+MODE = "concepts/storage/storage-classes/#volume-binding-mode"
+BINDER = "pkg/scheduler/framework/plugins/volumebinding/binder.go"
+DELAYED = {"volumeBindingMode": "WaitForFirstConsumer"}
+PROVISIONER = "volume.kubernetes.io/storage-provisioner"
+NODE = "volume.kubernetes.io/selected-node"
+
+
+@docs("concepts/storage/persistent-volumes/#dynamic")
+@source("pkg/controller/volume/persistentvolume/pv_controller.go")
+def test_claim_says_which_provisioner_it_waits_for(claims: Claims) -> None:
+    claims.storage_class()
+    claims.pending()
+    told = event(claims.raw, "ExternalProvisioning", "one")
+    assert told["message"].startswith("Waiting for a volume to be created either by the external provisioner ")
+    assert "'example.com/nobody'" in told["message"]
+    found = now(claims.raw, CLAIMS, "one")["metadata"]["annotations"]
+    assert (found[PROVISIONER], NODE in found) == ("example.com/nobody", False)
+
+
+@docs(MODE)
+@source(BINDER, "pkg/controller/volume/persistentvolume/pv_controller.go")
+def test_claim_waits_for_the_pod_that_uses_it_and_is_told_its_node(claims: Claims) -> None:
+    claims.storage_class(**DELAYED)
+    claims.pending()
+    told = event(claims.raw, "WaitForFirstConsumer", "one")
+    assert told["message"] == "waiting for first consumer to be created before binding"
+    assert "annotations" not in now(claims.raw, CLAIMS, "one")["metadata"]
+    claims.user()
+    chosen = becomes(claims.raw, CLAIMS, "one", lambda one: PROVISIONER in one["metadata"].get("annotations", {}))
+    node = chosen["metadata"]["annotations"][NODE]
+    claims.volume("one")
+    assert becomes(claims.raw, "pods", "p", in_phase("Succeeded"))["spec"]["nodeName"] == node
+    assert now(claims.raw, CLAIMS, "one")["status"]["phase"] == "Bound"
+
+
+@docs(MODE, "concepts/storage/storage-classes/#local")
+@source(BINDER)
+def test_pod_chooses_a_volume_for_a_claim_that_nobody_provisions_for(claims: Claims) -> None:
+    claims.storage_class("kubernetes.io/no-provisioner", **DELAYED)
+    claims.pending()
+    claims.user()
+    held = becomes(claims.raw, "pods", "p", has("PodScheduled", "False"))
+    [why] = [one["message"] for one in held["status"]["conditions"] if one["type"] == "PodScheduled"]
+    assert "node(s) didn't find available persistent volumes to bind" in why
+    claims.volume("any", is_kept=False)
+    becomes(claims.raw, "pods", "p", in_phase("Succeeded"))
+    assert now(claims.raw, CLAIMS, "one")["spec"]["volumeName"] == f"{claims.name}-any"

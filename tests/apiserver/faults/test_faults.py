@@ -284,7 +284,10 @@ def test_kopf_goes_on_after_the_disk_was_full(
 @pytest.fixture
 def small_claim(cluster: Cluster, devplane: ControlPlane) -> Iterator[str]:
     """A claim whose directory is a file system of 64 KiB, as docs/devplane.md tells how; this takes root."""
+    at_once = {"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "provisioner": "devplane/local-path"}
+    cluster.kubectl("apply", "-f", "-", stdin={**at_once, "metadata": {"name": "at-once"}})
     spec = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "64Ki"}}}
+    spec |= {"storageClassName": "at-once"}
     claim = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "small"}, "spec": spec}
     cluster.kubectl("apply", "-f", "-", stdin=claim)
     cluster.kubectl("wait", "--for=jsonpath={.status.phase}=Bound", "pvc/small", "--timeout=60s")

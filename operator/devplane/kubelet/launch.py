@@ -83,7 +83,7 @@ class Launch:
         services = self._links()
         own = environment.environment(container, self._facts(), self._sources, services)
         given = {**services, **own}
-        rewrite = self._rewriter(container, given)
+        rewrite = self._rewriter(container, given, anew=True)
         local = {name: rewrite(value) for name, value in own.items()}
         env = {**self._machine(image), **image.env, **services, **local}
         entrypoint = tuple(rewrite(word) for word in environment.words(container.get("command"), given))
@@ -159,10 +159,10 @@ class Launch:
         config = kubeconfig(pod, self._node.context, self._directory)
         return env if config is None else {**env, "KUBECONFIG": str(config)}
 
-    def _rewriter(self, container: Obj, known: Mapping[str, str]) -> Rewriter:
+    def _rewriter(self, container: Obj, known: Mapping[str, str], *, anew: bool = False) -> Rewriter:
         message = termination_log(self._directory, container["name"])
         path = container.get("terminationMessagePath") or "/dev/termination-log"
-        return Rewriter({path: str(message), **self._volumes.local(container, known)})
+        return Rewriter({path: str(message), **self._volumes.local(container, known, anew=anew)})
 
     def _working_directory(self, container: Obj, rewrite: Rewriter) -> Path:
         root = self._directory / "containers" / container["name"] / "root"

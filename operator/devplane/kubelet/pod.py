@@ -15,7 +15,7 @@ from devplane.kubelet.checks import probes
 from devplane.kubelet.container import Container
 from devplane.kubelet.inputs import environment
 from devplane.kubelet.inputs.contents import Contents
-from devplane.kubelet.inputs.environment import PodFacts
+from devplane.kubelet.inputs.environment import PodFacts, configured
 from devplane.kubelet.inputs.sources import Objects
 from devplane.kubelet.inputs.volumes import VolumeError, Volumes
 from devplane.kubelet.launch import Launch, Node
@@ -91,7 +91,7 @@ class Pod:
         news, self._news = self._news, asyncio.Event()
         news.set()
         if self._sandbox:
-            self._volumes.refresh(self._facts())
+            self._renew()
 
     def refers_to(self, kind: str, name: str) -> bool:
         return self._volumes.uses(kind, name) or not self._sandbox or self._is_waiting()
@@ -153,7 +153,11 @@ class Pod:
     async def _renew_tokens(self) -> None:
         while (due := self._volumes.renewal()) is not None:
             await asyncio.sleep(max((due - now()).total_seconds(), 1))
-            self._volumes.refresh(self._facts())
+            self._renew()
+
+    def _renew(self) -> None:
+        for wrong in self._volumes.refresh(self._facts()):
+            self.record.post(self._pod, "Warning", "FailedMount", str(wrong))
 
     async def _initialize(self) -> bool:
         """Init containers one after the other; sidecars stay. False: one of them failed for good."""
@@ -340,7 +344,9 @@ class Pod:
     # Parts.
 
     def _facts(self) -> PodFacts:
-        return PodFacts(self._pod, self.ip, self._node.host_ip, self.node_name, self._node.allocatable)
+        return PodFacts(
+            configured(self._pod, self._started_at), self.ip, self._node.host_ip, self.node_name, self._node.allocatable
+        )
 
     def _view(self) -> PodView:
         return PodView(

@@ -71,6 +71,7 @@ def story_events(events: list[Obj], name: str) -> set[Any]:
     return {
         (one["type"], one["reason"], plain(one["message"], name), one["involvedObject"].get("fieldPath"))
         for one in events
+        if one["involvedObject"]["kind"] != "Node"
     }
 
 

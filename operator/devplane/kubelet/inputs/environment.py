@@ -6,6 +6,7 @@ import base64
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -37,6 +38,13 @@ class PodFacts:
     host_ip: str
     node_name: str
     allocatable: Mapping[str, str]
+
+
+def configured(pod: Obj, seen: datetime) -> Obj:
+    """The pod with the annotations that its kubelet adds for the downward API alone."""
+    source = {"kubernetes.io/config.seen": f"{seen:%Y-%m-%dT%H:%M:%S.%f}000Z", "kubernetes.io/config.source": "api"}
+    metadata = pod["metadata"]
+    return {**pod, "metadata": {**metadata, "annotations": {**(metadata.get("annotations") or {}), **source}}}
 
 
 def expanded(text: str, known: Mapping[str, str]) -> str:

@@ -3,7 +3,6 @@ does: ``..data`` points to the newest directory, each file to its place below ``
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import shutil
@@ -68,13 +67,19 @@ class Volumes:
         for volume in self._specs:
             self._places[volume["name"]] = self._made(volume)
 
-    def refresh(self, facts: PodFacts) -> None:
-        """Bring projected contents up to date; what can't be read keeps its last content."""
+    def refresh(self, facts: PodFacts) -> list[VolumeError]:
+        """Bring projected contents up to date; what can't be read keeps its last content, and is told."""
         self._facts = facts
+        wrong = []
         for volume in self._specs:
             if self._is_projected(volume):
-                with contextlib.suppress(VolumeError, FileNotFoundError):
+                try:
                     self._made(volume)
+                except FileNotFoundError:
+                    continue
+                except VolumeError as error:
+                    wrong.append(error)
+        return wrong
 
     def renewal(self) -> datetime | None:
         """When the next token is due."""
@@ -84,14 +89,17 @@ class Volumes:
         """Whether a ConfigMap or Secret (`kind` as in the volume source: configMap, secret) is part of a volume."""
         return any((kind, name) in _named(volume) for volume in self._specs)
 
-    def local(self, container: Mapping[str, Any], known: Mapping[str, str]) -> dict[str, str]:
-        """Where each mount path of a container really is; `known` expands ``subPathExpr``."""
+    def local(self, container: Mapping[str, Any], known: Mapping[str, str], *, anew: bool = False) -> dict[str, str]:
+        """Where each mount path of a container really is; `known` expands ``subPathExpr``. A container that starts
+        `anew` is given the newest content of what is mounted by a subPath, and keeps that."""
         found: dict[str, str] = {}
         for mount in container.get("volumeMounts") or ():
             place = self._places[mount["name"]]
             below = mount.get("subPath") or environment.fully_expanded(mount.get("subPathExpr") or "", known)
             if below:
                 place = self._below(place, below)
+                if mount["name"] in self._written:
+                    place = self._pinned(f"{container['name']}:{mount['mountPath']}", place, anew=anew)
             found[mount["mountPath"]] = str(place)
         return found
 
@@ -102,7 +110,24 @@ class Volumes:
             place.mkdir(parents=True)
         return place
 
+    @property
+    def _pins(self) -> Path:
+        return self._root.parent / "subpaths"
+
+    def _pinned(self, mount: str, source: Path, *, anew: bool) -> Path:
+        """Files that stay what they are when their volume's content is swapped."""
+        target = self._pins / hashlib.sha256(mount.encode()).hexdigest()[:16] / source.name
+        if anew or not target.exists():
+            shutil.rmtree(target.parent, ignore_errors=True)
+            target.parent.mkdir(parents=True)
+            if source.is_dir():
+                shutil.copytree(source, target, copy_function=_link)
+            else:
+                _link(source, target)
+        return target
+
     def tear_down(self) -> None:
+        shutil.rmtree(self._pins, ignore_errors=True)
         for place in self._places.values():
             if place.is_relative_to(self._root) or place.is_relative_to(SHARED_MEMORY):
                 shutil.rmtree(place, ignore_errors=True)
@@ -116,6 +141,7 @@ class Volumes:
         place = self._root / name
         if self._is_projected(volume):
             self._project(name, place, dict(self._payload(volume)))
+            place.chmod(0o777 if "configMap" in volume else 0o1777)
             return place
         if "hostPath" in volume:
             return _host_path(name, volume["hostPath"])
@@ -238,6 +264,10 @@ def _selected(
             yield item["path"], File(data[item["key"]], item.get("mode") or mode)
         elif not source.get("optional"):
             raise ConfigError(f"{lacks}: {item['key']}")
+
+
+def _link(source: str | Path, target: str | Path) -> None:
+    os.link(Path(source).resolve(), target)
 
 
 def _write(path: Path, file: File) -> None:

@@ -37,6 +37,40 @@ def test_an_example_is_accepted_without_unknown_fields(body: Any) -> None:
         assert explain(body).refusals == ()
 
 
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("model", "source", "uri"), "ftp://host/path", "https://host/path or file:///path"),
+        (
+            ("model", "source", "digest"),
+            "sha256:0",
+            "sha256: and 64 hexadecimal digits in lower case",
+        ),
+        (
+            ("training", "learningRate"),
+            "fast",
+            "a number that is not negative, as text, such as 0.0002 or 2e-4",
+        ),
+        (
+            ("checkpoint", "every"),
+            "5 minutes",
+            "a duration in h, m, s and ms, such as 90s, 15m or 1h30m",
+        ),
+    ],
+)
+def test_what_a_value_should_be_is_told_in_words_and_by_no_pattern(
+    place: tuple[str, ...], value: str, words: str
+) -> None:
+    body = yaml.safe_load((EXAMPLES / "demo" / "21-tiny-v1.yaml").read_text(encoding="utf-8"))
+    field = body["spec"]
+    for step in place[:-1]:
+        field = field.setdefault(step, {})
+    field[place[-1]] = value
+    found = STRUCTURES["FineTuneJob"].validate(body, None)
+    [message] = [one.message for one in found if one.field == ".".join(("spec", *place))]
+    assert message.endswith(f"{words}, not {value}")
+
+
 @pytest.mark.parametrize("body", _of("Job"))
 def test_a_job_is_admitted_where_pod_security_is_restricted_and_may_write_its_volumes(body: Any) -> None:
     spec = body["spec"]["template"]["spec"]

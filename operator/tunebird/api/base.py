@@ -128,11 +128,46 @@ def as_text(value: object) -> object:
 
 PRESERVE = {"x-kubernetes-preserve-unknown-fields": True}
 
-Duration = Annotated[str, Field(pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$", max_length=24)]
-Percent = Annotated[str, Field(pattern=r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$", max_length=9)]
-Number = Annotated[str, Field(pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?([eE][-+]?[0-9]{1,2})?$", max_length=24)]
+WORDS = "x-words"
+"""What a pattern means: the API server tells it instead of the pattern (a rule in the CRD)."""
+
+
+def meant(words: str) -> JsonDict:
+    """For a string with a pattern that people should not have to read; without quotes, since CEL quotes them."""
+    return {WORDS: words}
+
+
+Duration = Annotated[
+    str,
+    Field(
+        pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$",
+        max_length=24,
+        json_schema_extra=meant("must be a duration in h, m, s and ms, such as 90s, 15m or 1h30m"),
+    ),
+]
+Percent = Annotated[
+    str,
+    Field(
+        pattern=r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$",
+        max_length=9,
+        json_schema_extra=meant("must be a percentage from 0% to 100%, such as 5% or 0.5%"),
+    ),
+]
+Number = Annotated[
+    str,
+    Field(
+        pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?([eE][-+]?[0-9]{1,2})?$",
+        max_length=24,
+        json_schema_extra=meant("must be a number that is not negative, as text, such as 0.0002 or 2e-4"),
+    ),
+]
 Rate = Annotated[
-    str, Field(pattern=r"^((100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%|0(\.[0-9]{1,9})?|1(\.0{1,9})?)$", max_length=12)
+    str,
+    Field(
+        pattern=r"^((100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%|0(\.[0-9]{1,9})?|1(\.0{1,9})?)$",
+        max_length=12,
+        json_schema_extra=meant("must be a share from 0 to 1 or from 0% to 100%, such as 0.01 or 1%"),
+    ),
 ]
 Quantity = Annotated[
     str,
@@ -143,7 +178,14 @@ Quantity = Annotated[
         json_schema_extra={"x-kubernetes-int-or-string": True},
     ),
 ]
-Digest = Annotated[str, Field(pattern=r"^sha256:[0-9a-f]{64}$", max_length=71)]
+Digest = Annotated[
+    str,
+    Field(
+        pattern=r"^sha256:[0-9a-f]{64}$",
+        max_length=71,
+        json_schema_extra=meant("must be sha256: and 64 hexadecimal digits in lower case"),
+    ),
+]
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
 Text = Annotated[str, Field(max_length=4096)]
@@ -198,6 +240,10 @@ class StorageRef(Model):
         "https://host/path. file:///path is accepted on the embedded control plane only.",
         pattern=r"^(hf|s3|gs|oci|pvc|https)://[^\s/]+(/[^\s]*)?$|^file:///[^\s]*$",
         max_length=512,
+        json_schema_extra=meant(
+            "must be hf://organisation/name, s3://bucket/key, gs://bucket/key, oci://registry/name, pvc://claim/path, "
+            "https://host/path or file:///path"
+        ),
     )
     revision: Word | None = Field(
         None, description="Commit, tag or branch of a hf:// source; a commit is reproducible."

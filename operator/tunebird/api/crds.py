@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tunebird.api.base import Model
+from tunebird.api.base import WORDS, Model
 from tunebird.api.finetunejob import FineTuneJob
 from tunebird.api.modelrollout import ModelRollout
 from tunebird.api.trainer import json_schema
@@ -184,9 +184,20 @@ def _structural(raw: Schema, defs: Mapping[str, Schema]) -> Schema:
         result["additionalProperties"] = _structural(node["additionalProperties"], defs)
     if "items" in node:
         result["items"] = _without_defaults(_structural(node["items"], defs))
+    if WORDS in node:
+        result["x-kubernetes-validations"] = [_in_words(result.pop("pattern"), node[WORDS])]
     if node.get(_INT_OR_STRING):
         result.pop("type", None)
     return result | _default(raw)
+
+
+def _in_words(pattern: str, words: str) -> Schema:
+    """A pattern as a rule: a refusal says what is meant, and what was given, which Kubernetes shows of no rule itself.
+
+    The pattern can not stay beside it: where one doesn't match, no rule is looked at.
+    """
+    quoted = pattern.replace("\\", "\\\\")
+    return {"rule": f"self.matches('{quoted}')", "message": words, "messageExpression": f"'{words}, not ' + self"}
 
 
 def _resolved(raw: Schema, defs: Mapping[str, Schema]) -> Schema:

@@ -140,7 +140,7 @@ class _Checker:
     def _call(self, expr: Call, scope: dict[str, Type]) -> Type:
         is_method = expr.target is not None
         operands = [expr.target, *expr.args] if expr.target is not None else list(expr.args)
-        kinds = [self.type_of(operand, scope) for operand in operands]
+        kinds = [self._operand(operand, scope, expr.function) for operand in operands]
         if not declared(expr.function, is_method=is_method):
             raise CelError(expr.at, f"undeclared reference to '{expr.function}' (in container '')")
         if expr.function in ("_&&_", "_||_"):
@@ -153,6 +153,14 @@ class _Checker:
         self._checked.overloads[expr] = [overload for overload, _ in found]
         results = [result for _, result in found]
         return results[0] if len({str(one) for one in results}) == 1 else DYN
+
+    def _operand(self, operand: Expr, scope: dict[str, Type], function: str) -> Type:
+        """What is formatted may be of any types, also in one list."""
+        if function != "format" or not isinstance(operand, ListOf):
+            return self.type_of(operand, scope)
+        found = list_of(_joined([self.type_of(item, scope) for item in operand.items]), len(operand.items))
+        self._checked.types[operand] = found
+        return found
 
     def _both(self, operands: Sequence[Expr], kinds: Sequence[Type]) -> Type:
         for operand, kind in zip(operands, kinds, strict=True):

@@ -111,9 +111,13 @@ def _verb(verb: str, left: Any) -> str:
     return f"{value:{verb}}"
 
 
+_QUANTITY = "^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$"
+_CONVERSION = "parse error during conversion from string"
+
+
 def _quantity(text: str) -> Obj:
     if not is_quantity(text):
-        raise ValueError(f"{text} is no quantity")
+        raise ValueError(f"quantities must match the regular expression '{_QUANTITY}'")
     return {"quantity": str(amount(text))}
 
 
@@ -128,7 +132,7 @@ def _compare(one: Obj, other: Obj) -> int:
 
 def _url(text: str) -> Obj:
     if not _is_url(text):
-        raise ValueError(f"{text} is no absolute URL")
+        raise ValueError(f'URL {_CONVERSION}: parse "{text}": missing protocol scheme')
     return {"url": text}
 
 
@@ -155,6 +159,25 @@ def _network(value: Obj) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
     return ipaddress.ip_network(value["cidr"], strict=False)
 
 
+def _ip(text: str) -> Obj:
+    try:
+        return {"ip": str(_address(text))}
+    except ValueError:
+        why = f'ParseAddr("{text}"): unable to parse IP'
+        raise ValueError(f'IP Address "{text}" {_CONVERSION}: {why}') from None
+
+
+def _cidr(text: str) -> Obj:
+    try:
+        if "/" in text:
+            return {"cidr": str(_network({"cidr": text}))}
+        why = "no '/'"
+    except ValueError as error:
+        why = str(error)
+    twice = f"network address {_CONVERSION}: network address {_CONVERSION}"
+    raise ValueError(f'{twice}: netip.ParsePrefix("{text}"): {why}')
+
+
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "charAt": lambda text, at: text[at : at + 1],
     "indexOf": _index_of,
@@ -176,12 +199,12 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "min": min,
     "max": max,
     "isIP": _is_ip,
-    "ip": lambda text: {"ip": str(_address(text))},
+    "ip": _ip,
     "family": lambda value: _address(value).version,
     "isLoopback": lambda value: _address(value).is_loopback,
     "isUnspecified": lambda value: _address(value).is_unspecified,
     "isCIDR": FORMATS["cidr"],
-    "cidr": lambda text: {"cidr": str(_network({"cidr": text}))},
+    "cidr": _cidr,
     "prefixLength": lambda value: _network(value).prefixlen,
     "containsIP": lambda value, address: _address(address) in _network(value),
     "isURL": _is_url,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -57,7 +58,12 @@ def _asked(value: Any, old: Any, node: Node, path: str) -> Iterator[Cause]:
     for step, one, child in children(value, node):
         if child.has_rules:
             before = ABSENT if old is ABSENT else correlated(old, value, step, node)
-            yield from _asked(one, before, child, below(path, step))
+            yield from _asked(one, before, child, _below(path, step, node))
+
+
+def _below(path: str, step: str | int, node: Node) -> str:
+    """Keys of a map are in brackets."""
+    return f"{path}[{step}]" if isinstance(step, str) and node.values is not None else below(path, step)
 
 
 def _own_rules(value: Any, old: Any, node: Node, path: str) -> Iterator[Cause]:
@@ -80,7 +86,13 @@ def _result(rule: Rule, scope: Obj, node: Node, path: str) -> Iterator[Cause]:
         yield Cause("FieldValueInvalid", f'Invalid value: "{node.kind}": {_failure(failure, rule)}', path or "<nil>")
         return
     if outcome is not True:
-        yield _cause(rule, _detail(rule, variables), node, path + (rule.spec.get("fieldPath") or ""))
+        yield _cause(rule, _detail(rule, variables), node, path + _field(rule))
+
+
+def _field(rule: Rule) -> str:
+    """The field that a rule is about, as causes name it."""
+    field = rule.spec.get("fieldPath") or ""
+    return re.sub(r"\['((?:\\.|[^'\\])*)'\]", r"[\1]", field) if field else ""
 
 
 def _optional(scope: Obj) -> Obj:
@@ -101,7 +113,16 @@ def _failure(failure: Exception, rule: Rule) -> str:
         return f"no such key: {failure.args[0]} evaluating rule: {rule.text}"
     if isinstance(failure, TypeError):
         return f"'no such overload': {NO_OVERLOAD}: {rule.text}"
-    return f"{failure} evaluating rule: {rule.text}"
+    return f"{_reason(str(failure))} evaluating rule: {rule.text}"
+
+
+_CALLED = re.compile(r"Function '\w+' error: Python function call failed: \w+: (.*)\. Check function .*", re.DOTALL)
+
+
+def _reason(words: str) -> str:
+    """What a function or an operator said, without what the engine says around it."""
+    found = _CALLED.fullmatch(words)
+    return found[1] if found else words.removesuffix(" in CEL expression")
 
 
 def _detail(rule: Rule, variables: Obj) -> str:

@@ -30,15 +30,6 @@ def field_at(path: str, schema: Obj, *, allows_keys: bool = True) -> tuple[Seque
     return names, schema
 
 
-def shown(path: str, schema: Obj) -> str:
-    """A path as causes name it: fields after a dot, keys of a map in brackets."""
-    text = ""
-    for name in field_at(path, schema)[0]:
-        text += f".{name}" if schema.get("properties") else f"[{name}]"
-        schema = _below(schema, name)
-    return text
-
-
 def _next(tokens: list[str]) -> str:
     if not tokens:
         raise FieldPathError("unexpected end of JSON path")

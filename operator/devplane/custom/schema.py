@@ -124,9 +124,19 @@ def _json_schema(schema: Any) -> Any:
 def _typed(plain: Obj, schema: Obj) -> Obj:
     if schema.get("x-kubernetes-int-or-string"):
         plain["type"] = ["integer", "string"]
+    if schema.get("type") == "integer":
+        most = 2**31 if schema.get("format") == "int32" else 2**63
+        plain["minimum"] = max(plain.get("minimum", -most), -most)
+        plain["maximum"] = min(plain.get("maximum", most - 1), most - 1)
+    elif schema.get("format") == "float":
+        plain["maximum"] = min(plain.get("maximum", _FLOAT), _FLOAT)
+        plain["minimum"] = max(plain.get("minimum", -_FLOAT), -_FLOAT)
     if not plain.get("required"):
         plain.pop("required", None)
     return plain
+
+
+_FLOAT = 3.4028234663852886e38
 
 
 def _nullable(plain: Obj) -> Obj:

@@ -29,7 +29,7 @@ def definition_errors(crd: Obj, old: Obj | None) -> Iterator[Cause]:
     if old is not None and old["spec"] == spec:
         return
     names, name = spec.get("names") or {}, crd["metadata"]["name"]
-    if name != f"{names.get('plural') or ''}.{spec.get('group') or ''}":
+    if old is None and name != f"{names.get('plural') or ''}.{spec.get('group') or ''}":
         yield Cause.invalid("metadata.name", name, 'must be spec.names.plural+"."+spec.group')
     yield from _spec(spec)
     if old is not None:
@@ -106,7 +106,9 @@ def _parts(version: Obj, path: str, shared: set[str], *, of_all: bool) -> Iterat
     if "additionalPrinterColumns" in wanted:
         for at, column in enumerate(version.get("additionalPrinterColumns") or ()):
             yield from _column(column, f"{path}.additionalPrinterColumns[{at}]")
-    if "selectableFields" in wanted:
+    if "selectableFields" in wanted and version.get("selectableFields") and schema is None:
+        yield Cause.invalid(f"{path}.selectableFields", "", "may only be set when validations.schema is included")
+    elif "selectableFields" in wanted:
         yield from _selectable(version.get("selectableFields") or [], schema or {}, f"{path}.selectableFields")
 
 

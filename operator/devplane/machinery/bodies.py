@@ -8,7 +8,7 @@ import orjson
 
 from devplane.errors import ApiError, Cause, cannot_handle, not_registered, wrong_kind
 from devplane.machinery.schemas import Schema
-from devplane.machinery.targets import Target, Write
+from devplane.machinery.targets import CRDS, Target, Write
 from devplane.resources.registry import Resource
 from devplane.storage.store import copied
 
@@ -35,7 +35,7 @@ def decoded(resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
         if not isinstance(value, str):
             raise ApiError.bad_request(cannot_handle(resource, f"{key} is not a string"))
     if (api_version, kind) != (resource.api_version, resource.kind):
-        raise ApiError.bad_request(_foreign(resource, api_version, kind))
+        raise _another(resource, body, api_version, kind)
     if not isinstance(body.setdefault("metadata", {}), dict):
         raise ApiError.bad_request(cannot_handle(resource, "metadata is not an object"))
     if problems := schema.decode_errors(body):
@@ -48,11 +48,23 @@ def decoded(resource: Resource, body: Obj, schema: Schema, write: Write) -> Obj:
     return body
 
 
+def _another(resource: Resource, body: Obj, api_version: str, kind: str) -> ApiError:
+    if not resource.crd:
+        return ApiError.bad_request(_foreign(resource, api_version, kind))
+    if api_version != resource.api_version:
+        expected = f"does not match the expected API version ({resource.api_version})"
+        return ApiError.bad_request(f"the API version in the data ({api_version}) {expected}")
+    metadata = body.get("metadata")
+    name = metadata.get("name", "") if isinstance(metadata, dict) else ""
+    cause = Cause.invalid("kind", kind, f"must be {resource.kind}")
+    return ApiError.invalid(f"{kind}.{resource.group}", name, [cause])
+
+
 def _foreign(resource: Resource, api_version: str, kind: str) -> str:
     """Another kind than the URL's: one that is known, or one that no server has heard of."""
     from devplane.kinds.builtins import builtin
 
-    if resource.crd or builtin(api_version, kind) is not None:
+    if builtin(api_version, kind) is not None:
         return wrong_kind(resource, api_version, kind)
     version = api_version.rpartition("/")[2]
     return f'{kind} in version "{version}" cannot be handled as a {resource.kind}: {not_registered(api_version, kind)}'
@@ -148,6 +160,17 @@ def check_unchanged(target: Target, old: Obj, new: Obj) -> None:
         raise ApiError.conflict(target.resource.name, target.name, why)
 
 
+def check_versioned(target: Target, new: Obj) -> None:
+    """A custom resource, or a definition of one, is replaced as it was seen and not otherwise."""
+    is_custom = target.resource.crd or target.resource.key == CRDS
+    if is_custom and new["metadata"].get("resourceVersion") in (None, "", "0"):
+        cause = Cause("FieldValueInvalid", "Invalid value: 0x0: must be specified for an update", _VERSION)
+        raise ApiError.invalid(target.resource.name, target.name, [cause])
+
+
+_VERSION = "metadata.resourceVersion"
+
+
 def check_name(target: Target, new: Obj) -> None:
     """The object that is sent is that of the URL, and says so."""
     name = new["metadata"].get("name")
@@ -161,6 +184,10 @@ def check_name(target: Target, new: Obj) -> None:
 
 def patched(resource: Resource, draft: Obj, schema: Schema, write: Write) -> Obj:
     """`draft`, which a patch made, decoded; what it can't be is the patch's fault, and shown whole."""
+    version = draft.get("apiVersion")
+    if resource.crd and isinstance(version, str) and version != resource.api_version:
+        cause = Cause.invalid("apiVersion", version, f"must be {resource.api_version}")
+        raise ApiError.invalid(resource.kind_name, draft["metadata"].get("name", ""), [cause])
     try:
         return decoded(resource, draft, schema, write)
     except ApiError as error:

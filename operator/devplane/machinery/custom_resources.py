@@ -38,7 +38,7 @@ class Definitions:
 
     def _accept(self, resource: Resource, crd: Obj) -> None:
         """Write the status that follows from the spec, in two steps as a server does, then serve it."""
-        status = accepted_status(crd, self._conflict(crd), self._api.now())
+        status = accepted_status(crd, self._taken(crd), self._api.now())
         if status != crd.get("status"):
             old, crd = crd, copied(crd)
             crd["status"] = status
@@ -47,17 +47,13 @@ class Definitions:
             crd = self._api.commit(resource, crd)
         self._serve(crd)
 
-    def _conflict(self, crd: Obj) -> str:
-        """Why the names can not be had, or nothing."""
-        names, group, own = crd["spec"]["names"], crd["spec"]["group"], crd["metadata"]["name"]
+    def _taken(self, crd: Obj) -> set[str]:
+        """Names of resources and kinds that other definitions of the group have."""
+        found: set[str] = set()
         for other in self._api.registry.all():
-            if other.group != group or other.crd == own:
-                continue
-            if other.kind in (names["kind"], names.get("listKind")):
-                return f'"{other.kind}" is already in use'
-            if names["plural"] in (other.plural, other.singular):
-                return f'"{names["plural"]}" is already in use'
-        return ""
+            if other.group == crd["spec"]["group"] and other.crd != crd["metadata"]["name"]:
+                found |= {other.plural, other.singular, *other.short_names, other.kind, other.list_of}
+        return found
 
     def _serve(self, crd: Obj) -> None:
         is_accepted = any(
@@ -96,7 +92,12 @@ def _resource(crd: Obj, version: Obj) -> Resource:
         subresources=_subresources(version, names["kind"]),
         list_kind=names.get("listKind", ""),
         crd=crd["metadata"]["name"],
+        warnings=(_deprecation(spec["group"], names["kind"], version),) if version.get("deprecated") else (),
     )
+
+
+def _deprecation(group: str, kind: str, version: Obj) -> str:
+    return str(version.get("deprecationWarning") or f"{group}/{version['name']} {kind} is deprecated")
 
 
 def _subresources(version: Obj, kind: str) -> tuple[Subresource, ...]:
@@ -109,17 +110,15 @@ def _subresources(version: Obj, kind: str) -> tuple[Subresource, ...]:
     return tuple(found)
 
 
-def accepted_status(crd: Obj, conflict: str, now: str) -> Obj:
-    """`status` with the names accepted, or with the reason why they are not."""
+def accepted_status(crd: Obj, taken: set[str], now: str) -> Obj:
+    """`status` with the names that can be had; NamesAccepted tells of the last that can't."""
     status = crd.get("status") or {}
-    names = crd["spec"]["names"]
+    accepted, conflict = _accepted_names(crd["spec"]["names"], status.get("acceptedNames") or {}, taken)
     held = list(status.get("conditions") or ())
-    if conflict:
-        wanted = [("NamesAccepted", "False", "NameConflict", conflict),
-                  ("Established", "False", "NotAccepted", "not all names are accepted")]  # fmt: skip
-    else:
-        wanted = [("NamesAccepted", "True", "NoConflicts", "no conflicts found"),
-                  ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")]  # fmt: skip
+    is_served = any(one["type"] == "Established" and one["status"] == "True" for one in held)
+    names = ("NamesAccepted", "False", *conflict) if conflict else _NAMES_ACCEPTED
+    wanted = [names, ("Established", "False", "NotAccepted", "not all names are accepted")
+              if conflict and not is_served else _ESTABLISHED]  # fmt: skip
     if crd["metadata"].get("deletionTimestamp"):
         text = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon"
         wanted.append(("Terminating", "True", "InstanceDeletionPending", text))
@@ -128,8 +127,33 @@ def accepted_status(crd: Obj, conflict: str, now: str) -> Obj:
     stored = list(status.get("storedVersions") or ())
     if storage not in stored:
         stored.append(storage)
-    accepted = status.get("acceptedNames") if conflict else names
     return {"conditions": conditions, "acceptedNames": accepted, "storedVersions": stored}
+
+
+_NAMES_ACCEPTED = ("NamesAccepted", "True", "NoConflicts", "no conflicts found")
+_ESTABLISHED = ("Established", "True", "InitialNamesAccepted", "the initial names have been accepted")
+
+
+def _accepted_names(wanted: Obj, had: Obj, taken: set[str]) -> tuple[Obj, tuple[str, str] | None]:
+    """The names that are free, beside those had before; and (reason, message) of a conflict."""
+    accepted, conflict = dict(had), None
+    for key in ("plural", "singular", "shortNames", "kind", "listKind"):
+        asked, before = wanted.get(key), had.get(key)
+        names = asked if isinstance(asked, list) else [asked] if asked else []
+        own = before if isinstance(before, list) else [before]
+        used = [f'"{one}" is already in use' for one in names if one in taken and one not in own]
+        if used:
+            reason = f"{key[0].upper()}{key[1:]}Conflict"
+            conflict = (reason, used[0] if len(used) == 1 else f"[{', '.join(used)}]")
+        elif asked:
+            accepted[key] = asked
+        else:
+            accepted.pop(key, None)
+    if wanted.get("categories"):
+        accepted["categories"] = wanted["categories"]
+    else:
+        accepted.pop("categories", None)
+    return accepted, conflict
 
 
 def _condition(held: list[Obj], type_: str, status: str, reason: str, message: str, now: str) -> Obj:

@@ -16,6 +16,7 @@ from devplane.errors import ApiError, Cause
 from devplane.machinery.bodies import (
     check_name,
     check_unchanged,
+    check_versioned,
     decoded,
     forget_identity,
     is_released,
@@ -76,7 +77,25 @@ class Api:
     def find(self, target: Target) -> Obj | None:
         """The stored object as the target's version shows it; shared, so never change it."""
         found = self.store.get(target.resource.key, target.namespace, target.name)
-        return None if found is None else to_version(found, target.resource)
+        return None if found is None else self.shown(found, target.resource)
+
+    def shown(self, obj: Obj, resource: Resource) -> Obj:
+        """A stored object in the version of `resource`: of a custom one, with that version's fields alone."""
+        if obj["apiVersion"] == resource.api_version or not resource.crd:
+            return to_version(obj, resource)
+        found = copied(to_version(obj, resource))
+        self.schemas.of(resource).prune(found)
+        return found
+
+    def _kept(self, new: Obj, resource: Resource) -> Obj:
+        """An object as it is stored: of a custom resource, with the fields and defaults of the storage version."""
+        storage = self.storage(resource)
+        kept = to_storage(new, resource, storage)
+        if resource.crd and kept is not new:
+            kept, schema = copied(kept), self.schemas.of(storage)
+            schema.prune(kept)
+            schema.default(kept)
+        return kept
 
     def get(self, target: Target) -> Obj:
         found = self.find(target)
@@ -93,7 +112,7 @@ class Api:
             stored = self.store.items(resource.key, namespace)
         if not selector.everything:
             stored = [obj for obj in stored if selector.matches(obj)]
-        return [to_version(obj, resource) for obj in stored]
+        return [self.shown(obj, resource) for obj in stored]
 
     def create(self, resource: Resource, namespace: str, body: Obj, write: Write) -> Obj:
         """Store a new object; `body` is taken over and may be changed."""
@@ -140,10 +159,10 @@ class Api:
 
     def commit(self, resource: Resource, new: Obj) -> Obj:
         """Store, tell who waits for it, and answer in the version of `resource`."""
-        stored = self.store.put(resource.key, to_storage(new, resource, self.storage(resource)))
+        stored = self.store.put(resource.key, self._kept(new, resource))
         for listener in self.written:
             listener(resource, stored)
-        return to_version(stored, resource)
+        return self.shown(stored, resource)
 
     def check_namespace(self, resource: Resource, namespace: str, name: str) -> None:
         """New content needs a namespace that exists and is not going away."""
@@ -226,6 +245,7 @@ class Api:
         new = decoded(resource, body, schema, write)
         place(resource, target.namespace, new)
         check_name(target, new)
+        check_versioned(target, new)
         return self.replace(target, old, new, write)
 
     def replace(self, target: Target, old: Obj, new: Obj, write: Write) -> Obj:
@@ -268,7 +288,7 @@ class Api:
         """Take an object out of the store; `last` is what the caller is answered, and watchers where they are told.
 
         Others hear of the state before: the update that lets go of a finalizer is never stored."""
-        stored = to_storage(last, target.resource, self.storage(target.resource)) if is_told else None
+        stored = self._kept(last, target.resource) if is_told else None
         gone = self.store.remove(target.resource.key, target.namespace, target.name, stored)
         for listener in self.removed:
             listener(target.resource, gone)

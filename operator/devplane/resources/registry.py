@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -73,6 +74,15 @@ class Resource:
         return self.subresource("status") is not None
 
 
+def _priority(version: str) -> tuple[int, int, int, str]:
+    """Released versions before betas before alphas, higher ones first; then any other by name."""
+    match = re.fullmatch(r"v(\d+)(?:(alpha|beta)(\d+))?", version)
+    if match is None:
+        return 3, 0, 0, version
+    stage = {None: 0, "beta": 1, "alpha": 2}[match[2]]
+    return stage, -int(match[1]), -int(match[3] or 0), version
+
+
 class Registry:
     """The resources that exist now. `revision` rises with every change, for caches of discovery and OpenAPI."""
 
@@ -116,7 +126,8 @@ class Registry:
             if version not in versions:
                 versions.append(version)
         found.pop("", None)
-        return list(found.items())
+        custom = {resource.group for resource in self._by_path.values() if resource.crd}
+        return [(group, sorted(one, key=_priority) if group in custom else one) for group, one in found.items()]
 
     def in_version(self, group: str, version: str) -> list[Resource]:
         return [one for one in self._by_path.values() if one.group == group and one.version == version]

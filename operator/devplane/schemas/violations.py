@@ -22,6 +22,8 @@ def violations(value: Any, node: Node, path: str, old: Any = ABSENT) -> Iterator
     if wrong := _wrong_type(value, node):
         text = f'{path} in body must be of type {wrong}: "{json_kind(value)}"'
         yield Cause("FieldValueTypeInvalid", f'Invalid value: "{json_kind(value)}": {text}', path)
+        yield from _enumerated(value, node.schema, path)
+        yield from _ranged(value, node.schema, path)
         return
     yield from _own(value, node.schema, path)
     yield from _combined(value, node.schema, path)
@@ -41,9 +43,9 @@ def json_kind(value: Any) -> str:
     if isinstance(value, bool):
         return "boolean"
     if isinstance(value, int):
-        return "integer"
+        return "integer" if -(2**63) <= value < 2**63 else "number"
     if isinstance(value, float):
-        return "integer" if value.is_integer() else "number"
+        return "integer" if value.is_integer() and abs(value) < 2**63 else "number"
     if isinstance(value, str):
         return "string"
     return "array" if isinstance(value, list) else "object"
@@ -59,10 +61,34 @@ def _wrong_type(value: Any, node: Node) -> str:
     return node.kind
 
 
-def _own(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+def _enumerated(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
     if schema.get("enum") and value not in schema["enum"]:
         shown = [one if isinstance(one, str) else go_value(one) for one in schema["enum"]]
         yield Cause.unsupported(path, value, shown)
+
+
+def _ranged(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+    """A number that the format can't hold; this error carries no path of its own."""
+    kind, layout = schema.get("type"), schema.get("format") or ""
+    if isinstance(value, bool) or not isinstance(value, int | float) or kind not in ("integer", "number"):
+        return
+    limit = _LIMITS.get(layout)
+    if limit is not None and abs(value) > limit + (value < 0 and kind == "integer"):
+        shown = f"with format {layout}"
+    elif kind == "integer" and json_kind(value) == "number":
+        shown = "(default format)"
+    else:
+        return
+    yield Cause(
+        "FieldValueInvalid", f'Invalid value: "": Checked value must be of type {kind} {shown} in {path}', "<nil>"
+    )
+
+
+_LIMITS = {"int32": 2**31 - 1, "int64": 2**63 - 1, "float": 3.4028234663852886e38}
+
+
+def _own(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
+    yield from _enumerated(value, schema, path)
     if isinstance(value, str):
         yield from _text(value, schema, path)
     elif isinstance(value, int | float) and not isinstance(value, bool):
@@ -99,6 +125,7 @@ def _text(value: str, schema: Obj, path: str) -> Iterator[Cause]:
 
 
 def _number(value: float, schema: Obj, path: str) -> Iterator[Cause]:
+    yield from _ranged(value, schema, path)
     low, high, step = schema.get("minimum"), schema.get("maximum"), schema.get("multipleOf")
     if low is not None and (value < low or (value == low and schema.get("exclusiveMinimum"))):
         words = "greater than" if schema.get("exclusiveMinimum") else "greater than or equal to"
@@ -119,7 +146,7 @@ def _list(value: list[Any], schema: Obj, path: str) -> Iterator[Cause]:
     if limit is not None and len(value) > limit:
         yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {_items(limit)}", path)
     if len(value) < schema.get("minItems", 0):
-        yield _invalid(value, path, f"should have at least {schema['minItems']} items")
+        yield _invalid(len(value), path, f"should have at least {schema['minItems']} items")
 
 
 def _object(value: Obj, schema: Obj, path: str) -> Iterator[Cause]:
@@ -130,7 +157,7 @@ def _object(value: Obj, schema: Obj, path: str) -> Iterator[Cause]:
     if limit is not None and len(value) > limit:
         yield Cause("FieldValueTooMany", f"Too many: {len(value)}: must have at most {_items(limit)}", path)
     if len(value) < schema.get("minProperties", 0):
-        yield _invalid(value, path, f"should have at least {schema['minProperties']} properties")
+        yield _invalid(len(value), path, f"should have at least {schema['minProperties']} properties")
 
 
 def _allows_null(schema: Obj, name: str) -> bool:
@@ -139,15 +166,18 @@ def _allows_null(schema: Obj, name: str) -> bool:
 
 def _combined(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
     """allOf, anyOf, oneOf, not: these errors carry no path of their own, which messages show as <nil>."""
-    words = ""
+    words, best = "", list[Cause]()
     every = [one for one in schema.get("allOf") or () if not is_valid(value, one)]
     if every:
-        words = f'"{path}" must validate all the schemas (allOf)'
+        none = ". None validated" if len(every) == len(schema["allOf"]) else ""
+        words = f'"{path}" must validate all the schemas (allOf){none}'
     if schema.get("anyOf") and not any(is_valid(value, one) for one in schema["anyOf"]):
         words = f'"{path}" must validate at least one schema (anyOf)'
+        best = list(violations(value, build(schema["anyOf"][0]), path))
     if schema.get("oneOf"):
         fitting = sum(is_valid(value, one) for one in schema["oneOf"])
         found = "Found none valid" if fitting == 0 else f"Found {fitting} valid alternatives"
+        best = best if fitting else list(violations(value, build(schema["oneOf"][0]), path))
         words = words if fitting == 1 else f'"{path}" must validate one and only one schema (oneOf). {found}'
     if schema.get("not") and is_valid(value, schema["not"]):
         words = f'"{path}" must not validate the schema (not)'
@@ -155,6 +185,7 @@ def _combined(value: Any, schema: Obj, path: str) -> Iterator[Cause]:
         for one in every:
             yield from violations(value, build(one), path)
         yield Cause("FieldValueInvalid", f'Invalid value: "": {words}', "<nil>")
+        yield from best
 
 
 @cache

@@ -129,10 +129,12 @@ class Server:
         try:
             response = await self._serve(asked)
         except ApiError as error:
-            error.warnings = (*error.warnings, *warnings)
+            error.warnings = (*warnings, *error.warnings)
             raise
-        if not response.prepared:
+        if warnings and not response.prepared:
+            others = response.headers.popall("Warning", [])
             warn(response, warnings)
+            response.headers.extend(("Warning", one) for one in others)
         return response
 
     def _nowhere(self, group: str, version: str) -> web.StreamResponse:

@@ -11,6 +11,10 @@ _GO = r"(?:\[\]|map\[|v1\.|core\.|apps\.|batch\.|policy\.|networking\.|rbac\.|au
 # Values that are no text were shown as Go's %#v until 1.33 and are JSON since; lengths are of bytes in words too.
 _PATCHED = re.compile(r'Invalid value: "(?:[^"\\]|\\.)*"')
 _WORDS = (
+    (re.compile(r"Invalid value: 0x0: must be"), "Invalid value: 0: must be"),
+    # Of what breaks a rule, 1.33 names the type and 1.36 the value, where it is no list or object.
+    (re.compile(r'Invalid value: (?:"(?:[^"\\]|\\.)*": |-?\d+: )?(?=failed rule: |rule: )'), ""),
+    (re.compile(r'Invalid value: "?null"?: some'), "some"),
     (re.compile(r'intstr\.IntOrString{Type:0, IntVal:(-?\d+), StrVal:""}'), r"\1"),
     (re.compile(r"intstr\.IntOrString{Type:1, IntVal:0, StrVal:(\"[^\"]*\")}"), r"\1"),
     (re.compile(rf"Duplicate value: (?:[\[{{][^\n]*[\]}}]|{_GO})$"), "Duplicate value: <value>"),

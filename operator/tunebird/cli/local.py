@@ -95,7 +95,8 @@ def _start(options: Options, say: Say) -> Local:
     home.mkdir(parents=True, exist_ok=True)
     programs.stop_all(home)
     _save_options(options)
-    ports = {name: programs.free_port() for name in ("web", "traefik", "http", "report")}
+    ports = {"web": _gateway_port(home, say)}
+    ports |= {name: programs.free_port() for name in ("traefik", "http", "report")}
     try:
         say("starting the control plane")
         _devplane(options)
@@ -112,6 +113,18 @@ def _start(options: Options, say: Say) -> Local:
         raise
     (home / "local.json").write_text(json.dumps(ports))
     return _local(home, ports)
+
+
+def _gateway_port(home: Path, say: Say) -> int:
+    """That of the start before, which people and scripts have noted; where it is taken they are told."""
+    noted = home / "gateway.port"
+    text = noted.read_text() if noted.exists() else ""
+    last = int(text) if text.isdecimal() else 0
+    port = programs.free_port(last)
+    if last not in (0, port):
+        say(f"the gateway is at port {port} now: {last}, where it was, is taken")
+    noted.write_text(str(port))
+    return port
 
 
 def _local(home: Path, ports: Mapping[str, int]) -> Local:

@@ -34,11 +34,12 @@ def find(name: str, remedy: str) -> str:
     return found
 
 
-def free_port() -> int:
-    """A TCP port that nobody listens on now."""
-    for _ in range(100):
-        port = secrets.choice(PORTS)
+def free_port(last: int = 0) -> int:
+    """A TCP port that nobody listens on now: `last`, unless that is 0 or taken."""
+    for at in range(100):
+        port = last if last and not at else secrets.choice(PORTS)
         with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that have ended take no port
             probe.bind(("", port))
             return port
     raise click.ClickException(f"a hundred ports from {PORTS.start} to {PORTS.stop} were taken: end what listens there")

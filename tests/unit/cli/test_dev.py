@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 from pathlib import Path
 
@@ -101,6 +102,20 @@ def test_control_plane_that_was_killed_starts_again_with_the_options_that_it_had
     said.clear()
     local.up(local.Options(home, environment={"A": "C"}, images=images), say=said.append)
     assert said == [f"already up in {home}", changes.replace("--nodes", "--env")]
+
+
+def test_the_gateway_keeps_its_port_and_says_where_it_had_to_move(tmp_path: Path) -> None:
+    said: list[str] = []
+    first = local._gateway_port(tmp_path, said.append)
+    assert local._gateway_port(tmp_path, said.append) == first
+    assert said == []
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", first))
+        other.listen()
+        moved = local._gateway_port(tmp_path, said.append)
+    assert moved != first
+    assert said == [f"the gateway is at port {moved} now: {first}, where it was, is taken"]
+    assert local._gateway_port(tmp_path, said.append) == moved
 
 
 def test_up_starts_all_anew_where_nothing_runs(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

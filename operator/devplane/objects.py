@@ -79,8 +79,8 @@ def with_condition(obj: Mapping[str, Any], found: Mapping[str, Any]) -> list[Obj
     held = (obj.get("status") or {}).get("conditions") or []
     before = condition(obj, found["type"])
     is_same = before is not None and before["status"] == found["status"]
-    since = before["lastTransitionTime"] if before is not None and is_same else stamp(now())
-    merged = {**found, "lastTransitionTime": since}
+    since = before.get("lastTransitionTime") if before is not None and is_same else None
+    merged = {**found, "lastTransitionTime": since or stamp(now())}
     return [merged if one is before else one for one in held] if before is not None else [*held, merged]
 
 

@@ -118,4 +118,4 @@ def _ended_at(pod: Mapping[str, Any], seen: Seen) -> datetime | None:
 def _unready_since(pod: Mapping[str, Any]) -> str:
     """A pod of a lost node, say, whose containers nobody tells of any more."""
     ready = condition(pod, "Ready") or {}
-    return str(ready["lastTransitionTime"]) if ready.get("status") == "False" else ""
+    return str(ready.get("lastTransitionTime") or "") if ready.get("status") == "False" else ""

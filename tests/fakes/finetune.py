@@ -53,6 +53,9 @@ class LiveChildren:
             if owned_by(body, owner_uid) or (body["metadata"].get("labels") or {}).get(OWNER_UID) == owner_uid
         )
 
+    def last_words(self, owner_uid: str) -> tuple[Manifest, ...]:
+        return tuple(pod for pod in self._kube.gone if pod["metadata"]["labels"].get(OWNER_UID) == owner_uid)
+
 
 class HeldReports:
     """`Reports` as a test sets them."""
@@ -176,6 +179,12 @@ class World:
         """Somebody has deleted the pod; its Job has not yet noted how it ended."""
         held = {"deletionTimestamp": timestamp(self.clock()), "finalizers": ["batch.kubernetes.io/job-tracking"]}
         self.kube.patch(Ref(POD, "default", pod["metadata"]["name"]), {"metadata": held})
+
+    def disrupted(self, reason: str, message: str, attempt: int = 1, rank: str = "x") -> None:
+        """The pod's place was needed, or its node goes."""
+        name = f"{self.key.name}-{attempt}-{rank}"
+        told = {"type": "DisruptionTarget", "status": "True", "reason": reason, "message": message}
+        self.kube.patch(Ref(POD, "default", name), {"status": {"conditions": [told]}})
 
     def ends(self, attempt: int, condition: str) -> None:
         """The Job controller's verdict, if the Job is still there."""

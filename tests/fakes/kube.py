@@ -68,6 +68,7 @@ class FakeKube:
 
     def __init__(self) -> None:
         self.objects: dict[Ref, Body] = {}
+        self.gone: list[Body] = []  # pods, as they were when they went
         self.writes: list[Call] = []
         self.calls: list[Call] = []
         self.events: list[Event] = []
@@ -96,7 +97,9 @@ class FakeKube:
 
     def remove(self, ref: Ref) -> None:
         """Take an object away whatever its finalizers say; nothing is logged."""
-        self.objects.pop(ref, None)
+        body = self.objects.pop(ref, None)
+        if body is not None and ref.kind == meta.POD:
+            self.gone.append(body)
         self._owned.pop(ref, None)
 
     def collect(self) -> None:
@@ -247,6 +250,9 @@ class FakeChildren:
         world = self._kube.objects if self._frozen is None else self._frozen
         mine = [body for ref, body in world.items() if ref.kind == kind and _belongs(body, owner_uid)]
         return tuple(copy.deepcopy(body) for body in sorted(mine, key=_name))
+
+    def last_words(self, owner_uid: str) -> tuple[Manifest, ...]:
+        return tuple(copy.deepcopy(body) for body in self._kube.gone if _belongs(body, owner_uid))
 
     def all(self, kind: Kind) -> tuple[Manifest, ...]:
         world = self._kube.objects if self._frozen is None else self._frozen

@@ -137,21 +137,26 @@ def _why_exited(live: Attempt, pod: PodSeen, exited: Exit) -> Why | None:
 
 
 def _lost(seen: Observed, live: Attempt) -> Ending | None:
-    """An attempt whose pods left no word: by its Job, if that is there."""
+    """An attempt none of whose pods is there: by their last sight where they ended before that, else by its Job."""
     job = seen.job(live)
+    last = tuple(pod for pod in seen.gone if pod.attempt == live.number)
     if job is not None:
-        return _lost_pod(seen, job)
+        return _of_job(seen, live, job, last) if job.ours and job.finished else None
     if live.reason == STOPPING:
-        return Ending(Why("Suspended", ""), seen.now)
+        return _last_words(seen, live, last) or Ending(Why("Suspended", ""), seen.now)
     if live.job_uid:
         return Ending(Why("JobDeleted", f"Job {seen.name}-{live.number} was deleted"), seen.now)
     return None
 
 
-def _lost_pod(seen: Observed, job: JobSeen) -> Ending | None:
-    if not job.ours or not job.finished:
-        return None
+def _last_words(seen: Observed, live: Attempt, last: tuple[PodSeen, ...]) -> Ending | None:
+    return ending(replace(seen, pods=last, gone=()), live) if last else None
+
+
+def _of_job(seen: Observed, live: Attempt, job: JobSeen, last: tuple[PodSeen, ...]) -> Ending:
+    found = _last_words(seen, live, last)
+    if found is not None:
+        return found
     message = job.message if job.finished == "Failed" else ""
-    gone = "pods of Job {} are gone" if seen.nodes > 1 else "pod of Job {} is gone"
-    said = f"the {gone.format(job.name)}: {message or 'no result was left'}"
-    return Ending(Why("PodDeleted", said), seen.now)
+    gone = f"pods of Job {job.name} are" if seen.nodes > 1 else f"pod of Job {job.name} is"
+    return Ending(Why("PodDeleted", f"the {gone} gone: {message or 'no result was left'}"), seen.now)

@@ -64,6 +64,7 @@ async def observe(sources: Sources, key: Key, now: datetime) -> View | None:
     job, plan, wrong = understood(manifest, sources.settings)
     record = record_of(manifest)
     jobs = await _jobs(sources, key, record)
+    gone = (pod_seen(pod) for pod in sources.children.last_words(key.uid))
     seen = Observed(
         now=now,
         name=key.name,
@@ -74,6 +75,7 @@ async def observe(sources: Sources, key: Key, now: datetime) -> View | None:
         refusals=lasting(wrong),
         jobs=jobs,
         pods=tuple(pod_seen(pod) for pod in sources.children.of(key.uid, POD)),
+        gone=tuple(pod for pod in gone if pod.terminal),
         referred=() if job is None else await _referred(sources, key, job, record),
         nodes=job.spec.compute.num_nodes if job is not None else 1,
         suites=len(plan.evaluation.suites) if plan is not None else 0,

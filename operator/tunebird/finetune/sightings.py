@@ -31,8 +31,13 @@ def job_seen(job: Manifest, owner_uid: str, attempt: int | None = None) -> JobSe
         ours=owned_by(job, owner_uid),
         deleting=bool(metadata.get("deletionTimestamp")),
         finished=ended["type"] if ended is not None else "",
-        message=ended.get("message", "") if ended is not None else "",
+        message=_why_ended(ended) if ended is not None else "",
     )
+
+
+def _why_ended(condition: Mapping[str, Any]) -> str:
+    """That our Jobs' limit of no retry is reached says only that a pod failed."""
+    return "" if condition.get("reason") == "BackoffLimitExceeded" else str(condition.get("message", ""))
 
 
 def _moment(text: str | None) -> datetime | None:

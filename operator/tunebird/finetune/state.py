@@ -145,7 +145,8 @@ class PodSeen:
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The world at `now`. `refusals`: what is wrong with the spec; `rejected`: the API server's answer to a Job;
-    `referred`: the jobs it needs whose results are not in the record yet; `suites`, `gates`: how many it asks for."""
+    `referred`: the jobs it needs whose results are not in the record yet; `gone`: the last sight of pods that
+    ended and are not there any more; `suites`, `gates`: how many it asks for."""
 
     now: datetime
     name: str
@@ -159,6 +160,7 @@ class Observed:
     report: Report | None = None
     rejected: Why | None = None
     referred: tuple[Referred, ...] = ()
+    gone: tuple[PodSeen, ...] = ()
     nodes: int = 1
     suites: int = 0
     gates: int = 0

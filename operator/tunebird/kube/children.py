@@ -13,5 +13,8 @@ class Children(Protocol):
     def of(self, owner_uid: str, kind: Kind) -> tuple[Manifest, ...]:
         """Those of `kind` whose controller, or label ``tunebird.dev/owner-uid``, is `owner_uid`; sorted by name."""
 
+    def last_words(self, owner_uid: str) -> tuple[Manifest, ...]:
+        """The owner's pods that are gone, as they were when they went: what is remembered of them, the oldest first."""
+
     def all(self, kind: Kind) -> tuple[Manifest, ...]:
         """Those of every owner in the watched namespaces, in no order."""

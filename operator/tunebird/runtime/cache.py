@@ -1,9 +1,13 @@
-"""`Children` from the watches. Watches miss deletions while they reconnect, so a list now and then sweeps up."""
+"""`Children` from the watches. Watches miss deletions while they reconnect, so a list now and then sweeps up.
+
+A pod that is evicted ends and is gone within the same second: what its last state told is kept for whoever looks later.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from time import monotonic
@@ -17,6 +21,8 @@ log = logging.getLogger(__name__)
 WATCHED = (JOB, POD, DEPLOYMENT, SERVICE, HTTP_ROUTE)
 OURS = {MANAGED_BY: "tunebird"}
 SWEEP_SECONDS = 300.0
+# Pods that are gone, of all owners: their owners look within seconds.
+GONE_PODS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +38,17 @@ class ChildrenCache:
         self._clock = clock
         self._entries: dict[Kind, dict[str, _Entry]] = {kind: {} for kind in WATCHED}
         self._owned: dict[tuple[str, Kind], set[str]] = {}
+        self._gone: deque[Manifest] = deque(maxlen=GONE_PODS)
 
     def of(self, owner_uid: str, kind: Kind) -> tuple[Manifest, ...]:
         """`Children.of`."""
         entries = self._entries[kind]
         mine = (entries[uid].manifest for uid in self._owned.get((owner_uid, kind), ()))
         return tuple(sorted(mine, key=lambda manifest: str(manifest["metadata"]["name"])))
+
+    def last_words(self, owner_uid: str) -> tuple[Manifest, ...]:
+        """`Children.last_words`."""
+        return tuple(pod for pod in self._gone if owner_uid in owners(pod))
 
     def all(self, kind: Kind) -> tuple[Manifest, ...]:
         """`Children.all`."""
@@ -59,6 +70,8 @@ class ChildrenCache:
     def drop(self, kind: Kind, manifest: Manifest) -> None:
         """A watch has seen this object go."""
         self._forget(kind, manifest["metadata"]["uid"])
+        if kind == POD:
+            self._gone.append(_slim(manifest))
 
     async def sweep(self, api: KubeApi, namespaces: tuple[str, ...], kinds: Iterable[Kind] = WATCHED) -> set[str]:
         """List everything once; answers the uids of the owners whose children turned out otherwise."""

@@ -135,6 +135,49 @@ async def test_the_next_attempt_waits_for_a_pod_that_still_ends() -> None:
     assert world.kube.find(JOB, "bot-2") is not None
 
 
+async def test_what_an_evicted_pod_said_counts_also_where_it_is_gone_by_then() -> None:
+    world = World(manifest(failurePolicy={"maxRestarts": 0}))
+    await world.settle()
+    world.runs()
+    await world.settle()
+    world.exits(85, deleting=True, reason="Preempted", message="saved checkpoint-12", checkpoint="checkpoint-12")
+    world.disrupted("EvictionByEvictionAPI", "Eviction API: evicting")
+    world.gone()
+    await world.settle()
+    (first, *_) = world.status["attempts"]
+    assert (first["reason"], first["checkpoint"]) == ("Preempted", "checkpoint-12")
+    assert first["message"].startswith("EvictionByEvictionAPI: Eviction API: evicting; ")
+    assert world.status["restarts"] == 0
+    assert world.status["phase"] != "Failed"
+
+
+async def test_an_artifact_whose_pod_is_gone_is_not_trained_again() -> None:
+    world = World()
+    await world.settle()
+    world.runs()
+    await world.settle()
+    world.succeeds()
+    world.gone()
+    await world.settle()
+    assert world.status["phase"] == "Succeeded"
+    assert [attempt["reason"] for attempt in world.status["attempts"]] == ["Succeeded"]
+
+
+async def test_a_pod_that_went_without_a_word_is_said_to_be_deleted_and_nothing_of_a_limit() -> None:
+    world = World()
+    await world.settle()
+    world.runs()
+    await world.settle()
+    world.gone()
+    limit = {"reason": "BackoffLimitExceeded", "message": "Job has reached the specified backoff limit"}
+    failed = {"type": "Failed", "status": "True", **limit}
+    world.kube.patch(Ref(JOB, "default", "bot-1"), {"status": {"conditions": [failed]}})
+    await world.settle()
+    (first, *_) = world.status["attempts"]
+    assert first["reason"] == "PodDeleted"
+    assert first["message"].startswith("the pod of Job bot-1 is gone: no result was left")
+
+
 async def test_suspending_a_running_job_stops_it_and_resuming_starts_another_attempt() -> None:
     world = World()
     await world.settle()

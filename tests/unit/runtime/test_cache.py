@@ -7,7 +7,7 @@ from typing import Any
 from fakes.kube import Call, FakeKube
 from tunebird.kube.errors import Rejected
 from tunebird.kube.meta import HTTP_ROUTE, JOB, MANAGED_BY, OWNER_UID, POD
-from tunebird.runtime.cache import ChildrenCache
+from tunebird.runtime.cache import GONE_PODS, ChildrenCache
 
 
 class Seconds:
@@ -126,3 +126,22 @@ async def test_sweep_is_confined_to_the_watched_namespaces() -> None:
     cache = ChildrenCache()
     await cache.sweep(kube, ("ml",))
     assert names(cache) == ["here"]
+
+
+def test_the_last_sight_of_a_pod_is_kept_for_its_owner() -> None:
+    cache = ChildrenCache()
+    cache.put(POD, pod("a"))
+    ended = {**pod("a"), "status": {"phase": "Failed"}}
+    cache.drop(POD, ended)
+    assert names(cache) == []
+    (last,) = cache.last_words("job-uid")
+    assert last["status"] == {"phase": "Failed"}
+    assert cache.last_words("another-uid") == ()
+
+
+def test_the_oldest_last_sights_are_forgotten_first() -> None:
+    cache = ChildrenCache()
+    for number in range(GONE_PODS + 1):
+        cache.drop(POD, pod(f"p{number}"))
+    kept = [one["metadata"]["name"] for one in cache.last_words("job-uid")]
+    assert (len(kept), kept[0], kept[-1]) == (GONE_PODS, "p1", f"p{GONE_PODS}")

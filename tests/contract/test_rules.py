@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from devplane.custom.rules import validate_crd
 from devplane.custom.schema import Structural
 from tunebird.api import crds
-from tunebird.api.base import problems
+from tunebird.api.base import MEANT, problems
 
 Body = dict[str, Any]
 
@@ -60,7 +60,45 @@ GATEWAY = {"parentRefs": [{"name": "public"}]}
 OBJECTIVES = ("continue", "dpo", "kto", "orpo", "simpo", "reward", "grpo", "rloo", "distill")
 
 # kind, message, a spec that breaks the rule, the nearest that keeps it
+URI, DIGEST = "https://host/path or file:///path", f"sha256:{'0' * 64}"
+
+
+def _meant(of: str) -> str:
+    """What is told of a value, by a part of it."""
+    [found] = [words for words in MEANT.values() if of in words]
+    return found
+
+
+def _model(**fields: Any) -> Body:
+    return {"model": {"source": {**PVC, **fields}}}
+
+
+def _limit(maximum: str) -> Body:
+    return _sli(type="Limit", limit={"maximum": maximum}, preset="error-rate")
+
+
+MEANINGS: list[tuple[str, str, Body, Body]] = [
+    *(("FineTuneJob", _meant(of), bad, good) for of, bad, good in (
+        ("a duration", {"checkpoint": {"storage": PVC, "every": "5 minutes"}},
+         {"checkpoint": {"storage": PVC, "every": "5m"}}),
+        ("a percentage", {"preparation": {"maxInvalid": "5"}}, {"preparation": {"maxInvalid": "5%"}}),
+        ("a number", _training(learningRate="fast"), _training(learningRate="2e-4")),
+        ("a share", _method(lora={"dropout": "2"}), _method(lora={"dropout": "0.5"})),
+        ("hexadecimal", _model(digest="sha256:0"), _model(digest=DIGEST)),
+        (URI, _model(uri="ftp://host/path"), _model(uri="https://host/path")),
+    )),
+    *(("ModelRollout", _meant(of), bad, good) for of, bad, good in (
+        ("a duration", {"analysis": {"interval": "1 minute"}}, {"analysis": {"interval": "1m"}}),
+        ("a percentage", {"analysis": {"maxFalseRollback": "5"}}, {"analysis": {"maxFalseRollback": "5%"}}),
+        ("a number", _sli(type="Threshold", threshold={"maximum": "much"}, query="q"),
+         _sli(type="Threshold", threshold={"maximum": "2"}, query="q")),
+        ("a share", _limit("2"), _limit("1%")),
+        ("hexadecimal", _model(digest="sha256:0"), _model(digest=DIGEST)),
+        (URI, _model(uri="ftp://host/path"), _model(uri="https://host/path")),
+    )),
+]  # fmt: skip
 CASES: list[tuple[str, str, Body, Body]] = [
+    *MEANINGS,
     (
         "FineTuneJob",
         "revision goes with a hf:// uri only",

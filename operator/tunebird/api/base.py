@@ -128,47 +128,26 @@ def as_text(value: object) -> object:
 
 PRESERVE = {"x-kubernetes-preserve-unknown-fields": True}
 
-WORDS = "x-words"
-"""What a pattern means: the API server tells it instead of the pattern (a rule in the CRD)."""
-
-
-def meant(words: str) -> JsonDict:
-    """For a string with a pattern that people should not have to read; without quotes, since CEL quotes them."""
-    return {WORDS: words}
-
-
-Duration = Annotated[
-    str,
-    Field(
-        pattern=r"^([0-9]{1,5}(h|m|s|ms)){1,4}$",
-        max_length=24,
-        json_schema_extra=meant("must be a duration in h, m, s and ms, such as 90s, 15m or 1h30m"),
-    ),
-]
-Percent = Annotated[
-    str,
-    Field(
-        pattern=r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$",
-        max_length=9,
-        json_schema_extra=meant("must be a percentage from 0% to 100%, such as 5% or 0.5%"),
-    ),
-]
-Number = Annotated[
-    str,
-    Field(
-        pattern=r"^[0-9]{1,9}(\.[0-9]{1,9})?([eE][-+]?[0-9]{1,2})?$",
-        max_length=24,
-        json_schema_extra=meant("must be a number that is not negative, as text, such as 0.0002 or 2e-4"),
-    ),
-]
-Rate = Annotated[
-    str,
-    Field(
-        pattern=r"^((100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%|0(\.[0-9]{1,9})?|1(\.0{1,9})?)$",
-        max_length=12,
-        json_schema_extra=meant("must be a share from 0 to 1 or from 0% to 100%, such as 0.01 or 1%"),
-    ),
-]
+_DURATION = r"^([0-9]{1,5}(h|m|s|ms)){1,4}$"
+_PERCENT = r"^(100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%$"
+_NUMBER = r"^[0-9]{1,9}(\.[0-9]{1,9})?([eE][-+]?[0-9]{1,2})?$"
+_RATE = r"^((100(\.0{1,4})?|[0-9]{1,2}(\.[0-9]{1,4})?)%|0(\.[0-9]{1,9})?|1(\.0{1,9})?)$"
+_DIGEST = r"^sha256:[0-9a-f]{64}$"
+_URI = r"^(hf|s3|gs|oci|pvc|https)://[^\s/]+(/[^\s]*)?$|^file:///[^\s]*$"
+MEANT: Mapping[str, str] = {
+    _DURATION: "must be a duration in h, m, s and ms, such as 90s, 15m or 1h30m",
+    _PERCENT: "must be a percentage from 0% to 100%, such as 5% or 0.5%",
+    _NUMBER: "must be a number that is not negative, as text, such as 0.0002 or 2e-4",
+    _RATE: "must be a share from 0 to 1 or from 0% to 100%, such as 0.01 or 1%",
+    _DIGEST: "must be sha256: and 64 hexadecimal digits in lower case",
+    _URI: "must be hf://organisation/name, s3://bucket/key, gs://bucket/key, oci://registry/name, pvc://claim/path, "
+    "https://host/path or file:///path",
+}
+"""What is told instead of a pattern that people should not have to read; without quotes, since CEL quotes it."""
+Duration = Annotated[str, Field(pattern=_DURATION, max_length=24)]
+Percent = Annotated[str, Field(pattern=_PERCENT, max_length=9)]
+Number = Annotated[str, Field(pattern=_NUMBER, max_length=24)]
+Rate = Annotated[str, Field(pattern=_RATE, max_length=12)]
 Quantity = Annotated[
     str,
     BeforeValidator(as_text),
@@ -178,14 +157,7 @@ Quantity = Annotated[
         json_schema_extra={"x-kubernetes-int-or-string": True},
     ),
 ]
-Digest = Annotated[
-    str,
-    Field(
-        pattern=r"^sha256:[0-9a-f]{64}$",
-        max_length=71,
-        json_schema_extra=meant("must be sha256: and 64 hexadecimal digits in lower case"),
-    ),
-]
+Digest = Annotated[str, Field(pattern=_DIGEST, max_length=71)]
 Name = Annotated[str, Field(pattern=r"^[a-z]([-a-z0-9]*[a-z0-9])?$", max_length=63)]
 ObjectName = Annotated[str, Field(pattern=r"^[a-z0-9]([-.a-z0-9]*[a-z0-9])?$", max_length=253)]
 Text = Annotated[str, Field(max_length=4096)]
@@ -238,12 +210,8 @@ class StorageRef(Model):
     uri: str = Field(
         description="hf://organisation/name, s3://bucket/key, gs://bucket/key, oci://registry/name, pvc://claim/path, "
         "https://host/path. file:///path is accepted on the embedded control plane only.",
-        pattern=r"^(hf|s3|gs|oci|pvc|https)://[^\s/]+(/[^\s]*)?$|^file:///[^\s]*$",
+        pattern=_URI,
         max_length=512,
-        json_schema_extra=meant(
-            "must be hf://organisation/name, s3://bucket/key, gs://bucket/key, oci://registry/name, pvc://claim/path, "
-            "https://host/path or file:///path"
-        ),
     )
     revision: Word | None = Field(
         None, description="Commit, tag or branch of a hf:// source; a commit is reproducible."
@@ -328,12 +296,13 @@ class ObjectMeta(Model):
 
 def problems(error: ValidationError) -> tuple[str, ...]:
     """All errors of a parse as sentences: ``spec.method.lora.rank: Input should be greater than … (is 0)``."""
-    return tuple(_problem(detail) for detail in error.errors(include_url=False, include_context=False))
+    return tuple(_problem(detail) for detail in error.errors(include_url=False))
 
 
 def _problem(detail: ErrorDetails) -> str:
     path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in detail["loc"]).lstrip(".")
-    message = detail["msg"].removeprefix("Value error, ")
+    pattern = str(detail.get("ctx", {}).get("pattern"))
+    message = MEANT.get(pattern) or detail["msg"].removeprefix("Value error, ")
     shown = f" (is {detail['input']!r})" if isinstance(detail["input"], str | int | float) else ""
     return f"{path}: {message}{shown}"
 

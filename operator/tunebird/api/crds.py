@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from tunebird.api.base import WORDS, Model
+from tunebird.api.base import MEANT, Model
 from tunebird.api.finetunejob import FineTuneJob
 from tunebird.api.modelrollout import ModelRollout
 from tunebird.api.trainer import json_schema
@@ -184,8 +184,8 @@ def _structural(raw: Schema, defs: Mapping[str, Schema]) -> Schema:
         result["additionalProperties"] = _structural(node["additionalProperties"], defs)
     if "items" in node:
         result["items"] = _without_defaults(_structural(node["items"], defs))
-    if WORDS in node:
-        result["x-kubernetes-validations"] = [_in_words(result.pop("pattern"), node[WORDS])]
+    if (pattern := str(node.get("pattern"))) in MEANT:
+        result["x-kubernetes-validations"] = [_in_words(result.pop("pattern"), MEANT[pattern])]
     if node.get(_INT_OR_STRING):
         result.pop("type", None)
     return result | _default(raw)

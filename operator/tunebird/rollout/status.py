@@ -110,8 +110,10 @@ def _phase(seen: Observed, decision: Decision) -> str:
     if progress.stable is None:
         overdue = progress.step is not None and progress.step.overdue
         return "Degraded" if overdue else "Initializing"
+    if progress.rolled_back is not None and not (progress.weight == 0 and progress.accepted):
+        return "RollingBack"
     if progress.rolled_back is not None:
-        return "RolledBack" if progress.weight == 0 and progress.accepted else "RollingBack"
+        return "RolledBack" if seen.ready(progress.stable) else "Degraded"
     if progress.trial is not None:
         return "Paused" if progress.paused or _pausing(seen, progress) else "Progressing"
     if seen.ready(progress.stable) == 0:
@@ -127,7 +129,8 @@ def _pausing(seen: Observed, progress: Progress) -> bool:
 def _message(seen: Observed, decision: Decision) -> str:
     progress = decision.progress
     if progress.rolled_back is not None:
-        return f"Rollout {progress.number} was rolled back: {progress.rolled_back.message}"[:MESSAGE_LIMIT]
+        text = f"Rollout {progress.number} was rolled back: {progress.rolled_back.message}"
+        return f"{_outage(seen, progress)}{text}"[:MESSAGE_LIMIT]
     if progress.outage is not None:
         return "Both revisions fail, so nobody is blamed; the step is repeated when stable is well"
     if progress.hold is not None:
@@ -142,8 +145,17 @@ def _message(seen: Observed, decision: Decision) -> str:
         return "Waiting for a model"
     if not progress.accepted and seen.route is not None and seen.route.message:
         return f"{label(progress.stable)} is stable; the route is not accepted: {seen.route.message}"[:MESSAGE_LIMIT]
+    if outage := _outage(seen, progress):
+        return outage.rstrip()
     unseen = f", but {seen.route.shadow}" if seen.route is not None and seen.route.shadow else ""
     return f"{label(progress.stable)} serves{unseen}"[:MESSAGE_LIMIT]
+
+
+def _outage(seen: Observed, progress: Progress) -> str:
+    """A sentence before others where nothing of the stable revision answers."""
+    if progress.stable is None or seen.ready(progress.stable):
+        return ""
+    return f"{label(progress.stable)} has no ready pod. "
 
 
 def _rollout(progress: Progress) -> Json:

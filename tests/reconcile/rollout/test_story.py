@@ -70,6 +70,27 @@ async def test_a_failing_model_loses_all_its_traffic_and_is_not_tried_again(clus
     assert cluster.replicas(GOOD) == 3
 
 
+async def test_a_rollout_that_was_rolled_back_is_degraded_while_nothing_serves(cluster):
+    cluster.failing[BAD] = 0.3
+    cluster.serve(BAD)
+    await cluster.run(120)
+    cluster.broken.add(GOOD)
+    await cluster.run(30)
+    assert cluster.status["phase"] == "Degraded"
+    assert " has no ready pod. Rollout 2 was rolled back: " in cluster.status["message"]
+    cluster.broken.clear()
+    await cluster.run(30)
+    assert cluster.status["phase"] == "RolledBack"
+    assert cluster.status["message"].startswith("Rollout 2 was rolled back: ")
+
+
+async def test_a_stable_revision_without_a_ready_pod_is_said_to_have_none(cluster):
+    cluster.broken.add(GOOD)
+    await cluster.run(30)
+    assert cluster.status["phase"] == "Degraded"
+    assert cluster.status["message"].endswith(" has no ready pod.")
+
+
 async def test_a_breach_is_explained_with_its_figures(cluster):
     cluster.failing[BAD] = 0.3
     cluster.serve(BAD)

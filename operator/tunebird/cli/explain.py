@@ -10,12 +10,11 @@ import click
 import yaml
 
 from tunebird.cli.kubectl import Kubectl, Object, resolve
-from tunebird.cli.lookout import silence
-from tunebird.cli.show import complaints
+from tunebird.cli.lookout import silence, unseen
+from tunebird.cli.show import complaints, needs_operator
 from tunebird.cli.waiting import NEEDS_SOMEBODY, judge, sentence
 
 WARNINGS = 5
-NOBODY = "the operator, which has not seen this generation: does it run, and does it watch this namespace?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def explain(kubectl: Kubectl, name: str, output: str) -> None:
     """Why a job or rollout waits, or how it ended."""
     kind, seen = resolve(kubectl, name)
     about = f"--field-selector=involvedObject.uid={seen['metadata']['uid']},type=Warning"
-    silent = silence(kubectl) if judge(kind, seen) is None else ""
+    silent = silence(kubectl) if needs_operator(kind, seen) else ""
     explained = explanation(kind, seen, kubectl.items("events", about), silent)
     if output == "text":
         for line in explained.lines():
@@ -76,8 +75,8 @@ def explanation(kind: str, seen: Object, events: Iterable[Object], silent: str =
 
 def _waiting_for(kind: str, seen: Object) -> str:
     status = seen.get("status", {})
-    if status.get("observedGeneration") != seen["metadata"].get("generation"):
-        return NOBODY
+    if waits := unseen(seen):
+        return waits
     outcome = judge(kind, seen)
     if outcome is not None and outcome.code != NEEDS_SOMEBODY:
         return ""

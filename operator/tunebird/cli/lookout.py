@@ -15,7 +15,17 @@ from tunebird.kube.meta import MANAGED_BY
 SKEW_SECONDS = 30.0
 # A Lease is renewed about as often.
 LOOK_SECONDS = 10.0
+NOBODY = "the operator, which has not seen this generation: does it run, and does it watch this namespace?"
 REMEDY = "`tunebird dev status` tells of a local one, `kubectl get pods -A` of a cluster's"
+
+
+def unseen(seen: Object) -> str:
+    """What of an object only the operator can do next, where it hasn't yet. Pure; empty where it is up to date."""
+    metadata = seen["metadata"]
+    if metadata.get("deletionTimestamp"):
+        held = ", ".join(metadata.get("finalizers", ())) or "none"
+        return f"the operator, to let it go: deleted at {metadata['deletionTimestamp']}, finalizers: {held}"
+    return "" if seen.get("status", {}).get("observedGeneration") == metadata.get("generation") else NOBODY
 
 
 def silence(kubectl: Kubectl) -> str:

@@ -14,7 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from tunebird.cli.kubectl import KINDS, Kubectl, Object, resolve
-from tunebird.cli.lookout import Lookout
+from tunebird.cli.lookout import Lookout, silence, unseen
 from tunebird.cli.waiting import judge
 from tunebird.kube.meta import FINETUNEJOB, MODELROLLOUT
 
@@ -57,11 +57,18 @@ def _console() -> Console:
 
 
 def _present(lookout: Lookout, kind: str, seen: Object) -> Tree:
-    """The tree; of an object that is to go on, also whether an operator is there for it."""
+    """The tree; of an object that is to go on, also what the operator has not seen yet and whether it is there."""
     shown = tree(kind, seen)
-    if judge(kind, seen) is None and (silent := lookout.silence()):
+    if waits := unseen(seen):
+        shown.add(f"waits for {waits}")
+    if needs_operator(kind, seen) and (silent := lookout.silence()):
         shown.add(Text(silent, style=BAD))
     return shown
+
+
+def needs_operator(kind: str, seen: Object) -> bool:
+    """A rollout always does: for its route and its servers, and to tell of them. A job does until it has ended."""
+    return kind == "modelrollout" or bool(unseen(seen)) or judge(kind, seen) is None
 
 
 @click.command("list")
@@ -71,11 +78,15 @@ def list_(kubectl: Kubectl, all_namespaces: bool) -> None:
     """All jobs and rollouts."""
     options = ["--all-namespaces"] if all_namespaces else []
     table = Table("KIND", "NAMESPACE", "NAME", "PHASE", "MESSAGE", box=None)
+    needed = False
     for kind, resource in KINDS.items():
         for seen in kubectl.items(resource, *options):
             meta, state = seen["metadata"], seen.get("status", {})
             table.add_row(kind, meta["namespace"], meta["name"], _phase(state), str(state.get("message", "")))
+            needed = needed or needs_operator(kind, seen)
     Console().print(table)
+    if needed and (silent := silence(kubectl)):
+        click.echo(silent, err=True)
 
 
 @click.command()

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from tunebird.cli import explain, waiting
+from tunebird.cli import explain, lookout, waiting
 from tunebird.cli.kubectl import Kubectl
 from tunebird.cli.main import main
 
@@ -44,7 +44,7 @@ def test_a_rollout_that_waits_says_for_what_at_which_step_and_what_was_warned_of
         (rollout("Healthy", step=STEP), ""),
         (rollout("RolledBack"), ""),
         (rollout("Paused"), "a person"),
-        (rollout("Healthy", observedGeneration=1), explain.NOBODY),
+        (rollout("Healthy", observedGeneration=1), lookout.NOBODY),
     ],
 )
 def test_what_it_waits_for_is_empty_once_it_has_ended(seen: Object, said: str) -> None:

@@ -79,3 +79,37 @@ def test_status_and_explain_tell_of_a_dead_operator(command: str, monkeypatch: p
         monkeypatch.setattr(module, "resolve", lambda *_: ("finetunejob", GOING_ON))
     monkeypatch.setattr(Kubectl, "items", lambda *_: [])
     assert "no operator runs" in CliRunner().invoke(main, [command, "bot"]).output
+
+
+@pytest.mark.parametrize(
+    ("metadata", "words"),
+    [
+        ({"generation": 2}, "waits for the operator, which has not seen this generation"),
+        (
+            {"generation": 1, "deletionTimestamp": "2026-01-01T12:00:00Z", "finalizers": ["tunebird.dev/children"]},
+            "to let it go: deleted at 2026-01-01T12:00:00Z, finalizers: tunebird.dev/children",
+        ),
+    ],
+)
+def test_status_says_at_once_what_the_operator_has_not_seen(
+    metadata: dict[str, Any], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = {"phase": "Succeeded", "observedGeneration": 1}
+    seen = {**GOING_ON, "metadata": {"name": "bot", "uid": "u", **metadata}, "status": ended}
+    monkeypatch.setattr(show, "resolve", lambda *_: ("finetunejob", seen))
+    monkeypatch.setattr(Kubectl, "items", lambda *_: [])
+    output = CliRunner().invoke(main, ["status", "bot"]).output
+    assert words in output
+    assert "no operator runs" in output
+
+
+@pytest.mark.parametrize(("kind", "phase", "needed"), [("modelrollout", "Healthy", 1), ("finetunejob", "Succeeded", 0)])
+def test_a_rollout_at_rest_needs_an_operator_and_a_job_that_ended_none(kind: str, phase: str, needed: bool) -> None:
+    seen = {**GOING_ON, "status": {"phase": phase, "observedGeneration": 1}}
+    assert show.needs_operator(kind, seen) is bool(needed)
+
+
+def test_the_list_tells_of_a_dead_operator(monkeypatch: pytest.MonkeyPatch) -> None:
+    one = {**GOING_ON, "metadata": {**GOING_ON["metadata"], "namespace": "ml"}}
+    monkeypatch.setattr(Kubectl, "items", lambda _, resource, *__: [one] if "finetunejobs" in resource else [])
+    assert "no operator runs" in CliRunner().invoke(main, ["list"]).output

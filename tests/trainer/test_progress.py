@@ -41,6 +41,7 @@ def test_a_report_speaks_both_languages():
             "tokensPerSecond": 812.0,
             "etaSeconds": 95,
             "checkpoint": "checkpoint-20",
+            "activity": "",
         },
     }
 

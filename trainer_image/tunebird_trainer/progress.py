@@ -34,6 +34,7 @@ class Progress:
     tokens_per_second: float | None = None
     eta_seconds: int | None = None
     checkpoint: str | None = None
+    activity: str = ""  # within the phase, where no step tells it: "10 of 20 answers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,8 +106,9 @@ class Reporter:
             self._post(self.endpoint, progress)
 
     def _show_news(self, progress: Progress) -> None:
-        """Not before the first step, when there is nothing to count, and nothing twice because a phase has changed."""
-        news = replace(progress, phase="", checkpoint=None)
+        """Not before the first step, when there is nothing to count, and nothing twice because a phase or what is done
+        in it has changed: the log tells that in lines of its own."""
+        news = replace(progress, phase="", checkpoint=None, activity="")
         with self._showing:
             if progress.of and news != self._shown:
                 self._shown = news
@@ -139,7 +141,7 @@ def report(progress: Progress, now: datetime) -> dict[str, Any]:
         "tunebird": {
             "attempt": progress.attempt, "phase": progress.phase, "step": progress.step, "of": progress.of,
             "epoch": progress.epoch, **{name: value if _finite(value) else None for name, value in numbers.items()},
-            "etaSeconds": progress.eta_seconds, "checkpoint": progress.checkpoint,
+            "etaSeconds": progress.eta_seconds, "checkpoint": progress.checkpoint, "activity": progress.activity,
         },
     }  # fmt: skip
 

@@ -92,7 +92,9 @@ def run(config: Config, session: Session) -> dict[str, Any]:
         return report
 
     versions = environment.versions()
-    made = artifact.Run(config, base, base_digest, config_digest, code, versions, prepared, saved, evaluate)
+    made = artifact.Run(
+        config, base, base_digest, config_digest, code, versions, prepared, saved, evaluate, session.doing
+    )
     return artifact.publish(made)
 
 
@@ -275,7 +277,12 @@ class Session:
         print(f"phase: {phase}", flush=True)
         heartbeat.pulse.beat(heartbeat.PHASES.get(phase))
         self.journal.note(attempt=self.config.job.attempt, phase=phase)
-        self._offer(replace(self.latest, phase=phase))
+        self._offer(replace(self.latest, phase=phase, activity=""))
+
+    def doing(self, activity: str) -> None:
+        """What is done within the phase, as often as it changes: a sign of life, too."""
+        heartbeat.pulse.beat()
+        self._offer(replace(self.latest, activity=activity))
 
     def tell(self, progress: Progress) -> None:
         """After each step, so the journal is written once a second at most; whatever ends the run writes it whole."""

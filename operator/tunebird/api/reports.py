@@ -10,6 +10,10 @@ from tunebird.api.base import Digest
 Finite = Annotated[float, Field(allow_inf_nan=False)]
 
 
+def _clean(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text).strip()
+
+
 class Told(BaseModel):
     """A frozen part of what a trainer said; unknown fields are ignored."""
 
@@ -48,6 +52,7 @@ class Progress(Told):
     tokens_per_second: Finite | None = Field(None, ge=0)
     eta_seconds: int | None = Field(None, ge=0)
     checkpoint: str | None = Field(None, max_length=128)
+    activity: Annotated[str, AfterValidator(_clean)] = Field("", max_length=128)
 
 
 class Report(Told):
@@ -78,10 +83,6 @@ class ArtifactResult(Told):
     data_digest: str = Field("", max_length=128)
     config_digest: str = Field("", max_length=128)
     code_digest: str = Field("", max_length=128)
-
-
-def _clean(text: str) -> str:
-    return "".join(char if char.isprintable() else " " for char in text).strip()
 
 
 class GateTold(Told):

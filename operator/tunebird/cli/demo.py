@@ -19,6 +19,7 @@ from tunebird.cli import local
 from tunebird.cli.kubectl import Object
 from tunebird.cli.story import picture, play
 from tunebird.cli.story.load import RATE, Load, Sample, Target
+from tunebird.cli.waiting import judge
 
 CHAT_HOST = "chat.example.com"
 
@@ -107,7 +108,8 @@ def _training(console: Console, name: str) -> Iterator[Callable[[Object], None]]
             progress = state.get("progress", {})
             text = f"{state.get('phase', 'Pending')} {progress.get('step', 0)}/{progress.get('of', '?')}"
             loss = f" loss {progress['loss']}" if progress.get("loss") else ""
-            bar.update(task, total=progress.get("of"), completed=progress.get("step", 0), text=text + loss)
+            now = f", {progress['activity']}" if progress.get("activity") and judge("finetunejob", seen) is None else ""
+            bar.update(task, total=progress.get("of"), completed=progress.get("step", 0), text=text + loss + now)
 
         yield show
 

@@ -17,7 +17,8 @@ def noted_progress(
 ) -> tuple[JobProgress | None, float | None]:
     """Progress to save, and the seconds until a newer one that is held back may be.
 
-    A new attempt, phase or checkpoint, and the end, are noted at once; a step of 1 % after 2 s, anything after 10 s.
+    A new attempt, phase or checkpoint, and the end, are noted at once; a step of 1 % after 2 s, anything after 10 s,
+    what is done within a phase too.
     """
     if report is None or report.attempt != attempt:
         return before, None
@@ -45,6 +46,7 @@ def _progress(told: Progress, now: datetime) -> JobProgress:
     return JobProgress(
         attempt=told.attempt,
         phase=told.phase,
+        activity=told.activity,
         step=told.step,
         of=told.of,
         summary=f"{told.step}/{told.of}" if told.of else "",

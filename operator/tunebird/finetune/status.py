@@ -176,7 +176,8 @@ def _doing(record: Record) -> str:
     if progress is None or live is None or progress.attempt != live.number or not progress.phase:
         return ""
     step = f", step {progress.step} of {progress.of}" if progress.of else ""
-    return f"Attempt {live.number}: {PHASES.get(progress.phase, progress.phase)}{step}"
+    activity = f": {progress.activity}" if progress.activity else ""
+    return f"Attempt {live.number}: {PHASES.get(progress.phase, progress.phase)}{step}{activity}"
 
 
 def _aspects(seen: Observed, record: Record) -> Iterator[Aspect]:

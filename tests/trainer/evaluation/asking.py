@@ -7,6 +7,12 @@ from tunebird_trainer import config_file, evaluation
 class Calm:
     stops = False
 
+    def __init__(self):
+        self.told = []
+
+    def doing(self, activity):
+        self.told.append(activity)
+
     def stop_requested(self):
         return self.stops
 

@@ -166,3 +166,17 @@ def test_the_harness_shows_that_it_lives_and_stops_at_the_next_pass(tiny_model, 
     assert len(beats) == 14
     loaded.model(**loaded.tokenizer("Hello", return_tensors="pt"))
     assert len(beats) == 14, "the hook is gone"
+
+
+def test_batches_tell_how_much_is_done_and_live():
+    told, lived = [], []
+    batch = Interruptions(doing=told.append).counted("core", lambda: lived.append(1), 10, 8)
+    batch(), batch(), batch()
+    assert told == ["core: 0 of 10", "core: 8 of 10", "core: 10 of 10"]
+    assert len(lived) == 3
+
+
+def test_an_evaluation_tells_what_it_asks_whom(tmp_path, tiny_model):
+    session = Calm()
+    evaluated(asking(tmp_path, tiny_model, cases(9)), tiny_model, tmp_path, session)
+    assert session.told[:2] == ["core on model, answers: 0 of 9", "core on model, answers: 8 of 9"]

@@ -37,7 +37,8 @@ def job(phase: str, message: str = "") -> dict[str, Any]:
 
 
 def stage(states: Iterator[dict[str, Any] | None]) -> Any:
-    return SimpleNamespace(kubectl=SimpleNamespace(get=lambda kind, name: next(states)))
+    """A cluster without pods; `test_demo_waiting.py` has some."""
+    return SimpleNamespace(kubectl=SimpleNamespace(get=lambda kind, name: next(states), items=lambda *_: []))
 
 
 def test_a_slow_job_is_waited_for_as_long_as_it_goes_on(clock: Clock) -> None:
@@ -55,7 +56,7 @@ def test_a_job_that_stands_still_is_told_of_with_its_own_words(clock: Clock) -> 
 
 
 def test_an_object_that_is_not_there_is_not_waited_for_for_ever(clock: Clock) -> None:
-    with pytest.raises(click.ClickException, match=r"one is Pending and has not changed for 10 s\.$"):
+    with pytest.raises(click.ClickException, match=r"one is Pending and has not changed for 10 s\.\nit has no pod"):
         play.rolled_back(stage(itertools.repeat(None)), "one", 10)
     assert clock.now == pytest.approx(10, abs=1)
 

@@ -32,6 +32,8 @@ def test_the_first_report_is_noted_at_once() -> None:
         ({"step": 2, "checkpoint": "checkpoint-2"}, 0, True),
         ({"step": 2, "phase": "save"}, 0, True),
         ({"step": 1000}, 0, True),
+        ({"step": 1, "activity": "10 of 20 answers"}, 9, False),
+        ({"step": 1, "activity": "10 of 20 answers"}, 10, True),
     ],
 )
 def test_news_waits_for_its_turn(told: dict[str, Any], seconds: int, noted: bool) -> None:
@@ -39,6 +41,16 @@ def test_news_waits_for_its_turn(told: dict[str, Any], seconds: int, noted: bool
     after, wait = noted_progress(before, _report(**told), 1, NOW + timedelta(seconds=seconds))
     assert (after != before) is noted
     assert (wait is None) is noted
+
+
+def test_what_is_done_within_a_phase_is_noted_without_control_characters() -> None:
+    progress, _ = noted_progress(None, _report(phase="save", activity="10 of\x1b\n20 answers"), 1, NOW)
+    assert progress is not None
+    assert progress.activity == "10 of  20 answers"
+
+
+def test_a_trainer_that_tells_no_activity_is_understood() -> None:
+    assert _report(step=1).tunebird.activity == ""
 
 
 def test_a_report_of_another_attempt_says_nothing() -> None:

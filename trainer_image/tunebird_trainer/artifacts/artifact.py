@@ -44,6 +44,7 @@ class Run:
     data: Prepared
     saved: Saved
     evaluate: Callable[[Path, Path], EvaluationReport]  # the model as served, and where failing cases go
+    doing: Callable[[str], None]  # is told what is done now
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,7 @@ def publish(run: Run) -> dict[str, Any]:
             made = staged(run, directory)
             report = run.evaluate(made.served, made.directory)
             manifest = described(run, made, report)
+            run.doing("putting the artifact in place")
             outputs.publish(made.directory, run.config.output.uri, run.config.job.uid)
     except BaseException:
         storage.discard(directory)
@@ -72,15 +74,16 @@ def publish(run: Run) -> dict[str, Any]:
 
 def staged(run: Run, directory: Path) -> Staged:
     """Every form on disk, loaded again and compared with what was trained; then a few prompts, which must end."""
-    checks = forms.write(run.config, run.base, run.saved.path, run.data, directory)
+    checks = forms.write(run.config, run.base, run.saved.path, run.data, directory, run.doing)
     served = directory / (Form.MERGED if Form.MERGED in run.config.output.forms else forms.CHECKED)
-    checks["answers"] = answering.ended(run.config, run.base, served, run.data)
+    checks["answers"] = answering.ended(run.base, served, run.data, run.doing)
     _copy_curves(run, directory / CURVES)
     return Staged(directory, served, checks)
 
 
 def described(run: Run, made: Staged, report: EvaluationReport) -> dict[str, Any]:
     """Write card and manifest."""
+    run.doing("digests of the artifact's files")
     storage.discard(made.directory / forms.CHECKED)
     told = {form: _form(made.directory / form) for form in run.config.output.forms}
     facts = {**_facts(run, made.checks), "gatesPassed": _gates(report), "evaluation": report.manifest()}

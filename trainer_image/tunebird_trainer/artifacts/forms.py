@@ -16,6 +16,7 @@ from tunebird_trainer.outcome import Failure, Reason
 from tunebird_trainer.training.loading import load_model, load_tokenizer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tunebird_trainer.config import Config
@@ -32,7 +33,9 @@ _ABSURD_AGREEMENT = 0.25
 _ROWS, _TOKENS = 8, 64  # what is compared: up to 512 positions
 
 
-def write(config: Config, base: Path, trained: Path, data: Prepared, aside: Path) -> dict[str, Any]:
+def write(
+    config: Config, base: Path, trained: Path, data: Prepared, aside: Path, doing: Callable[[str], None]
+) -> dict[str, Any]:
     """Write every form that was asked for, and the merged one in any case: it is what evaluation asks.
 
     Raises:
@@ -40,6 +43,7 @@ def write(config: Config, base: Path, trained: Path, data: Prepared, aside: Path
     """
     torch.manual_seed(config.training.seed)
     print(f"save: writing {' and '.join(config.output.forms)}", flush=True)
+    doing(f"writing {' and '.join(config.output.forms)}")
     tokenizer = load_tokenizer(base, config)
     ends = _generation_config(base, tokenizer)
     if config.method.tuning is Tuning.LORA:
@@ -55,6 +59,7 @@ def write(config: Config, base: Path, trained: Path, data: Prepared, aside: Path
     model.save_pretrained(target)
     _save_words(tokenizer, ends, target)
     print("save: loading the merged weights again, to compare their answers with the trained model's", flush=True)
+    doing("comparing the merged weights with the trained model")
     again = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32, use_safetensors=True).eval()
     return _compared(config, expected, _predicted(again, data), model.dtype)
 

@@ -40,6 +40,8 @@ class Session(Protocol):
 
     def stop_requested(self) -> bool: ...
 
+    def doing(self, activity: str) -> None: ...
+
 
 @dataclass(frozen=True, slots=True)
 class Subject:
@@ -108,7 +110,8 @@ def evaluate(
     """
     if not _asks_anything(config) and not config.evaluation.canaries:
         return EvaluationReport((), (), {})
-    plan = Plan(config, preflight(config), scores.Scores.of(config), Interruptions(session.stop_requested), prepared)
+    interruptions = Interruptions(session.stop_requested, session.doing)
+    plan = Plan(config, preflight(config), scores.Scores.of(config), interruptions, prepared)
     mine = Subject("model", storage.directory_digest(model_dir), model_dir)
     base = Subject("base", config.model.digest or storage.directory_digest(base_dir), base_dir)
     return report(plan, mine, base if _asks_anything(config) else None, out_dir)
@@ -146,7 +149,8 @@ def asked(plan: Plan, subject: Subject) -> Found:
             if suite.uri.startswith(rules.HARNESS):
                 found[f"{suite.name}.accuracy"] = _by_harness(plan, suite, load())
         if plan.prepared is not None:
-            found |= training_data.measures(plan.config, plan.prepared, load(), plan.interruptions.between)
+            pieces = plan.interruptions.counted(f"training data on {subject.name}, pieces", plan.interruptions.between)
+            found |= training_data.measures(plan.config, plan.prepared, load(), pieces)
     load.forget()
     return Found(found, results)
 
@@ -191,12 +195,16 @@ def _made(plan: Plan, suite: Suite, subject: Subject, load: Callable[[], Loaded]
     from tunebird_trainer.evaluation import in_process
 
     cases, generation, stops = plan.files[suite.name], plan.generation(suite), plan.interruptions
+    name, of = f"{suite.name} on {subject.name}", len(cases.cases) * generation.samples
     if subject.endpoint is not None:
         answers, seconds = stops.waited(running.asked(cases, subject.endpoint, generation, stops.beat))
     else:
-        answers, seconds = in_process.answers(cases, load(), generation, stops.between)
-        answers = in_process.with_references(cases, answers, load(), stops.between)
-    answers, agreement = stops.waited(running.with_judge(cases, answers, _judge(suite), stops.beat))
+        batches = stops.counted(f"{name}, answers", stops.between, of, in_process.BATCH)
+        answers, seconds = in_process.answers(cases, load(), generation, batches)
+        references = stops.counted(f"{name}, references", stops.between, of)
+        answers = in_process.with_references(cases, answers, load(), references)
+    judged = stops.counted(f"{name}, replies of the judge", stops.beat)
+    answers, agreement = stops.waited(running.with_judge(cases, answers, _judge(suite), judged))
     return Results(cases.digest, tuple(answers), seconds, agreement)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,8 +20,11 @@ T = TypeVar("T")
 class Interruptions:
     """Looks whether a stop was asked for, from wherever the time goes: batches, forward passes, waiting for others."""
 
-    def __init__(self, stop_requested: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self, stop_requested: Callable[[], bool] = lambda: False, doing: Callable[[str], None] = lambda _: None
+    ) -> None:
         self._stop_requested = stop_requested
+        self._doing = doing
 
     def look(self) -> None:
         """Raises Failure (Preempted) after SIGTERM."""
@@ -31,6 +35,17 @@ class Interruptions:
         """Between two pieces of work of this process."""
         self.beat()
         self.look()
+
+    def counted(self, what: str, then: Callable[[], None], of: int | None = None, each: int = 1) -> Callable[[], None]:
+        """`then`, which also tells how much was done before this call: so many more for every call."""
+        calls = itertools.count(step=each)
+
+        def tell() -> None:
+            done = next(calls)
+            self._doing(f"{what}: {done}" if of is None else f"{what}: {min(done, of)} of {of}")
+            then()
+
+        return tell
 
     def beat(self) -> None:
         """Something was done, or came to an end: an answer, an error, a time-out."""
@@ -43,7 +58,8 @@ class Interruptions:
     @contextmanager
     def within(self, model: Any) -> Iterator[None]:
         """For code that asks the model itself and never comes back in between: every forward pass is a sign of life."""
-        hook = model.register_forward_pre_hook(lambda *_: self.between())
+        tell = self.counted("passes through the model", self.between)
+        hook = model.register_forward_pre_hook(lambda *_: tell())
         try:
             yield
         finally:

@@ -20,8 +20,10 @@ from tunebird.cli.kubectl import Kubectl, Object
 from tunebird.cli.story.load import Load
 from tunebird.cli.story.picture import Mark
 from tunebird.cli.waiting import SUCCEEDED, judge, phase, sentence
+from tunebird.kube.meta import FINETUNEJOB, MODELROLLOUT
 
 Say = Callable[[str], None]
+LAST_LINES, LINE_LENGTH = 10, 200
 MILESTONES = ("RolloutStarted", "TrafficShifted", "Promoted", "SLIBreached", "RolledBack")
 
 
@@ -84,7 +86,7 @@ def follow(stage: Stage, kind: str, name: str, seconds: float, show: Callable[[O
         show(seen)
         outcome = judge(kind, seen)
         if outcome is not None and outcome.code != SUCCEEDED:
-            raise click.ClickException(outcome.text)
+            raise click.ClickException(f"{outcome.text}\n{evidence(stage, kind, name)}".strip())
         return outcome is not None
 
     return _watched(stage, kind, name, seconds, ended)
@@ -106,8 +108,29 @@ def _watched(stage: Stage, kind: str, name: str, seconds: float, ended: Callable
         if seen.get("status") != last.get("status"):
             last, deadline = seen, time.monotonic() + seconds
         time.sleep(0.5)
-    said = f"{kind} {name} is {phase(last)} and has not changed for {seconds:.0f} s"
-    raise click.ClickException(f"{said}. {sentence(last)}".strip())
+    said = f"{kind} {name} is {phase(last)} and has not changed for {seconds:.0f} s. {sentence(last)}".strip()
+    raise click.ClickException(f"{said}\n{evidence(stage, kind, name)}".strip())
+
+
+def evidence(stage: Stage, kind: str, name: str) -> str:
+    """The last lines of the newest pod's log, and how to read all of it, also when the cluster has been stopped."""
+    label = FINETUNEJOB if kind == "finetunejob" else MODELROLLOUT
+    try:
+        pods = stage.kubectl.items("pods", f"--selector={label}={name}", "--sort-by=.metadata.creationTimestamp")
+        lines = stage.kubectl.run("logs", pods[-1]["metadata"]["name"], f"--tail={LAST_LINES}") if pods else ""
+    except click.ClickException as problem:
+        return f"its log can't be read: {problem.message}"
+    if not pods:
+        return "it has no pod, so no log; `tunebird demo --keep` leaves the cluster running, to look around"
+    pod = pods[-1]["metadata"]
+    kept = stage.cluster.home / "devplane" / "pods" / pod["uid"] / "logs"
+    command = f"kubectl --kubeconfig={stage.cluster.kubeconfig} logs {pod['name']}"
+    last = "".join(f"  {line[:LINE_LENGTH]}\n" for line in lines.splitlines())
+    return (
+        f"the log of pod {pod['name']} ends with:\n{last}"
+        f"all of it: {kept} until the next demo\n"
+        f"`tunebird demo --keep` leaves the cluster running after a failure; then: {command}"
+    )
 
 
 def asked(stage: Stage, host: str, model: str, question: str) -> str:

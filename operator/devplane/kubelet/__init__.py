@@ -23,6 +23,7 @@ from devplane.kubelet.pod import Pod
 from devplane.kubelet.processes import cgroups
 from devplane.kubelet.processes import logs as stored
 from devplane.kubelet.processes.execution import Conversation, Wanted
+from devplane.kubelet.processes.ports import Ports
 from devplane.kubelet.processes.process import LAST_WAIT
 from devplane.kubelet.record import Record
 from devplane.node import HOST_IP, allocatable, has_failed
@@ -57,7 +58,8 @@ class Kubelet:
         self._lives: dict[str, asyncio.Task[None]] = {}
         self._watching: asyncio.Task[None] | None = None
         self._session: aiohttp.ClientSession | None = None
-        self._network = Network(client)
+        self._ports = Ports()
+        self._network = Network(client, self._ports.reach)
         self._failed: set[str] = set()
         self._contents = {name: Contents(client) for name in context.nodes}
 
@@ -73,6 +75,7 @@ class Kubelet:
             self._session,
             HOST_IP,
             allocatable(self._context),
+            self._ports,
             self._network.hosts,
             self._groups(),
         )
@@ -185,6 +188,8 @@ class Kubelet:
         if pod["spec"].get("hostNetwork"):
             ip = HOST_IP
         held = self._pods[uid_of(pod)] = Pod(pod, self._node, ip, self._contents[pod["spec"]["nodeName"]])
+        if ip != HOST_IP:
+            self._ports.enter(ip, held)
         self._lives[held.uid] = asyncio.create_task(self._live(held), name=f"pod {held.namespace}/{held.name}")
 
     async def _live(self, pod: Pod) -> None:
@@ -195,6 +200,7 @@ class Kubelet:
             await pod.abandon()
         await pod.gone.wait()
         pod.discard()
+        self._ports.leave(pod.ip)
         self._addresses.release(pod.ip)
         del self._pods[pod.uid], self._lives[pod.uid]
 
@@ -210,6 +216,10 @@ class Kubelet:
         """SIGKILL to what runs of a container; False where nothing does."""
         found = self._held(ns, pod)
         return found is not None and found.kill(container)
+
+    def reach(self, address: str, port: int) -> bool:
+        """Whether a connection there reaches the pod whose address it is, if anybody."""
+        return self._ports.reach(address, port)
 
     async def execute(
         self, ns: str, pod: str, container: str, argv: Sequence[str], wanted: Wanted

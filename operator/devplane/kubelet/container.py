@@ -211,6 +211,8 @@ class Container:
         self._gone.clear()
         self.post("Normal", "Started", f"Started container {self.view.name}")
         ended = await self._until_end(self._process, lambda: self._begin(started_at, before))
+        if ended.code and not ended.out_of_memory and not self._stopping:
+            self._place.explain(self.spec)
         self.show(**before)
         return self._terminated(ended, started_at, command)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from devplane.kubelet.checks import probes
+from devplane.kubelet.collisions import collision
 from devplane.kubelet.inputs import environment, images
 from devplane.kubelet.inputs.environment import PodFacts, Sources
 from devplane.kubelet.inputs.kubeconfig import kubeconfig
@@ -24,6 +25,7 @@ from devplane.kubelet.place import ImageError
 from devplane.kubelet.processes import execution
 from devplane.kubelet.processes.cgroups import Group, Groups
 from devplane.kubelet.processes.logs import log_file
+from devplane.kubelet.processes.ports import Ports
 from devplane.kubelet.processes.process import Command, ContainerProcess
 from devplane.objects import Obj, namespace_of, quantity, uid_of
 
@@ -44,6 +46,7 @@ class Node:
     session: aiohttp.ClientSession
     host_ip: str
     allocatable: Mapping[str, str]
+    ports: Ports
     hosts: HostsFiles | None = None
     groups: Groups | None = None
 
@@ -120,7 +123,14 @@ class Launch:
             local = self.rewritten(container, command, argv)
             return await execution.run(process, local, seconds, probes.OUTPUT_LIMIT)
 
-        return probes.Target(container, self._facts().pod_ip, self._node.session, execute)
+        return probes.Target(container, self._facts().pod_ip, self._node.session, execute, self._node.ports.reach)
+
+    def explain(self, container: Obj, tell: Tell) -> None:
+        """An event, where a container has ended with an error while somebody else has a port of it."""
+        facts = self._facts()
+        services = self._node.client.list("services", namespace_of(facts.pod))
+        if holder := collision(self._node.ports, facts.pod_ip, facts.pod, container, services):
+            tell(container, "Warning", "PortTaken", str(holder))
 
     def _hosts(self) -> Path | None:
         return None if self._node.hosts is None else self._directory / "hosts"

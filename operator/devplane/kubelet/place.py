@@ -41,5 +41,8 @@ class Place(Protocol):
 
     def target(self, container: Obj, command: Command, process: ContainerProcess) -> probes.Target: ...
 
+    def explain(self, container: Obj) -> None:
+        """Tell of what may have ended it with an error, beside itself."""
+
     async def news(self, seconds: float) -> None:
         """Wait for a change in what the pod refers to, or so many seconds."""

@@ -67,6 +67,10 @@ class Pod:
         """The object as it was seen last."""
         return self._pod
 
+    @property
+    def roots(self) -> list[int]:
+        return [one.running[0].root for one in (*self._inits, *self._mains) if one.running is not None]
+
     # What the kubelet tells it.
 
     def updated(self, pod: Obj) -> None:
@@ -335,6 +339,9 @@ class Pod:
 
     def target(self, container: Obj, command: Command, process: ContainerProcess) -> probes.Target:
         return self._launch.target(container, command, process)
+
+    def explain(self, container: Obj) -> None:
+        self._launch.explain(container, self.event)
 
     async def news(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):

@@ -17,11 +17,12 @@ TOO_MANY = 1000
 
 @dataclass(frozen=True, slots=True)
 class Pod:
-    """Where connections lead."""
+    """Where connections lead; `reach` says whether a port of the address is the pod's own."""
 
     name: str
     uid: str
     address: str
+    reach: Callable[[str, int], bool]
 
 
 class PortForward:
@@ -69,6 +70,8 @@ class PortForward:
 
     async def _connect(self, data: Stream) -> None:
         port = _port(data)
+        if not self._pod.reach(self._pod.address, port):
+            raise ConnectionRefusedError
         async with asyncio.timeout(CONNECT_SECONDS):
             reader, writer = await asyncio.open_connection(self._pod.address, port)
         try:

@@ -31,7 +31,7 @@ async def stream(kubelet: Kubelet | None, pod: Obj, subresource: str, request: w
         raise ApiError(503, "ServiceUnavailable", "the kubelet is not running")
     is_spdy = wants_spdy(request.headers)
     if subresource == "portforward":
-        target = Pod(pod["metadata"]["name"], pod["metadata"]["uid"], asked.address(pod))
+        target = Pod(pod["metadata"]["name"], pod["metadata"]["uid"], asked.address(pod), kubelet.reach)
         return await (_spdy_ports if is_spdy else _websocket_ports)(target, request)
     wanted = asked.command(pod, request.query, is_exec=subresource == "exec")
     return await (_spdy_command if is_spdy else _websocket_command)(kubelet, wanted, request)

@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 
 from devplane.kubelet.checks import grpc_health
+from devplane.kubelet.processes.ports import Reach
 from devplane.kubelet.processes.process import StartError
 from devplane.objects import Obj
 
@@ -19,12 +20,14 @@ HOOK_SECONDS = 3600
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a probe needs to know of its container: `execute` runs a command in its place (exit code, output)."""
+    """What a probe needs to know of its container: `execute` runs a command in its place (exit code, output), `reach`
+    says whether a port is its pod's own."""
 
     spec: Obj
     ip: str
     session: aiohttp.ClientSession
     execute: Callable[[list[str], float], Awaitable[tuple[int, str]]]
+    reach: Reach = lambda _address, _port: True
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +98,9 @@ async def _http(action: Mapping[str, Any], target: Target, seconds: float) -> Ou
     url = f"{scheme}://{host}:{port}{path if path.startswith('/') else f'/{path}'}"
     headers = {one["name"]: one["value"] for one in action.get("httpHeaders") or ()}
     limit = aiohttp.ClientTimeout(total=seconds)
+    refused = Outcome(False, f'Get "{url}": dial tcp {host}:{port}: connect: connection refused')
+    if not target.reach(host, port):
+        return refused
     try:
         async with target.session.get(
             url, headers={"User-Agent": "kube-probe/1.33", **headers}, timeout=limit, ssl=False, allow_redirects=False
@@ -106,7 +112,7 @@ async def _http(action: Mapping[str, Any], target: Target, seconds: float) -> Ou
         why = "context deadline exceeded (Client.Timeout exceeded while awaiting headers)"
         return Outcome(False, f'Get "{url}": {why}')
     except aiohttp.ClientConnectorError:
-        return Outcome(False, f'Get "{url}": dial tcp {host}:{port}: connect: connection refused')
+        return refused
     except aiohttp.ClientError as error:
         return Outcome(False, f'Get "{url}": {error}')
 
@@ -116,13 +122,16 @@ async def _tcp(action: Mapping[str, Any], target: Target, seconds: float) -> Out
     if port is None:
         return Outcome(False, f'couldn\'t find port: "{action["port"]}"')
     host = action.get("host") or target.ip
+    refused = Outcome(False, f"dial tcp {host}:{port}: connect: connection refused")
+    if not target.reach(host, port):
+        return refused
     try:
         async with asyncio.timeout(seconds):
             _, writer = await asyncio.open_connection(host, port)
     except TimeoutError:
         return Outcome(False, f"dial tcp {host}:{port}: i/o timeout")
     except OSError:
-        return Outcome(False, f"dial tcp {host}:{port}: connect: connection refused")
+        return refused
     writer.close()
     return Outcome(True)
 
@@ -130,6 +139,8 @@ async def _tcp(action: Mapping[str, Any], target: Target, seconds: float) -> Out
 async def _grpc(action: Mapping[str, Any], target: Target, seconds: float) -> Outcome:
     port, within = int(action["port"]), f"{seconds:g}s"
     try:
+        if not target.reach(target.ip, port):
+            raise ConnectionRefusedError
         async with asyncio.timeout(seconds):
             status = await grpc_health.check(target.ip, port, action.get("service") or "")
     except TimeoutError:

@@ -15,6 +15,7 @@ import logging
 from collections.abc import Iterable
 
 from devplane.kubelet.network.names import Service, Target
+from devplane.kubelet.processes.ports import Reach
 
 log = logging.getLogger("devplane.proxy")
 
@@ -44,8 +45,9 @@ def fronts(services: Iterable[Service]) -> dict[Front, tuple[Target, ...]]:
 class Forwarder:
     """One port of one Service, from its first ready pod to its last."""
 
-    def __init__(self, front: Front, targets: tuple[Target, ...]) -> None:
+    def __init__(self, front: Front, targets: tuple[Target, ...], reach: Reach) -> None:
         self._front = front
+        self._reach = reach
         self.targets = targets
         self._turn = itertools.count()
         self._connections: set[asyncio.Task[None]] = set()
@@ -108,9 +110,11 @@ class Forwarder:
             before.close()
 
     async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter] | None:
-        """The next target in turn that accepts a connection."""
+        """The next target in turn that accepts a connection, itself and not by somebody else's socket."""
         for _ in self.targets:
             target = self.targets[next(self._turn) % len(self.targets)]
+            if not self._reach(*target):
+                continue
             with contextlib.suppress(OSError, TimeoutError):
                 async with asyncio.timeout(CONNECT_SECONDS):
                     return await asyncio.open_connection(*target)
@@ -128,7 +132,8 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 class Proxy:
     """A `Forwarder` for each port; a change of its pods leaves open connections alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, reach: Reach) -> None:
+        self._reach = reach
         self._forwarders: dict[Front, tuple[Forwarder, asyncio.Task[None]]] = {}
 
     def follow(self, services: Iterable[Service]) -> None:
@@ -139,7 +144,7 @@ class Proxy:
             if front in self._forwarders:
                 self._forwarders[front][0].targets = targets
             else:
-                forwarder = Forwarder(front, targets)
+                forwarder = Forwarder(front, targets, self._reach)
                 task = asyncio.create_task(forwarder.run(), name=f"proxy {front[0]}:{front[1]}")
                 self._forwarders[front] = forwarder, task
 

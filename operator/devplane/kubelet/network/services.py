@@ -12,6 +12,7 @@ from devplane.kubelet.network import names
 from devplane.kubelet.network.hosts import HostsFiles
 from devplane.kubelet.network.lookups import Lookups
 from devplane.kubelet.network.proxy import Proxy
+from devplane.kubelet.processes.ports import Reach
 from devplane.kubelet.processes.process import SHIM
 
 if TYPE_CHECKING:
@@ -40,9 +41,9 @@ def refusal() -> str:
 class Network:
     """`hosts` is what pods are added to; None where names can't be had."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, reach: Reach) -> None:
         self._client = client
-        self._proxy = Proxy()
+        self._proxy = Proxy(reach)
         self._changed = asyncio.Event()
         self._lookups = Lookups(self._changed.set)
         self._tasks: list[asyncio.Task[None]] = []

@@ -91,6 +91,11 @@ class ContainerProcess:
         self.stdin = -1
         self.terminal = -1
 
+    @property
+    def root(self) -> int:
+        """The process that all others of the container descend from."""
+        return self._shim.pid
+
     @classmethod
     async def start(cls, command: Command) -> ContainerProcess:
         ours, theirs = socket.socketpair()

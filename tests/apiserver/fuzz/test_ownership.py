@@ -20,6 +20,7 @@ SHAPE: Obj = {
     "type": "object",
     "properties": {
         "size": {"type": "integer"},
+        "mode": {"type": "string"},
         "text": {"type": "string"},
         "inner": {"type": "object", "properties": {"x": {"type": "string"}, "y": {"type": "string"}}},
         "words": {"type": "object", "additionalProperties": {"type": "string"}},
@@ -142,7 +143,7 @@ def real(found: Leaves) -> Leaves:
 
 @SIZES
 def test_applies_and_updates_own_what_kubernetes_documents(wire: Wire, size: int) -> None:
-    wire.ask("POST", DEFINITIONS, definition("shares", "Share", copy.deepcopy(SHAPE)))
+    wire.made(DEFINITIONS, definition("shares", "Share", copy.deepcopy(SHAPE)))
 
     def check(steps: list[tuple[str, str, Obj]]) -> None:
         story = Story(wire, "told")

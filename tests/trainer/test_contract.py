@@ -77,6 +77,7 @@ def test_a_good_run_publishes_an_artifact_and_reports_on_the_way(tmp_path, tiny_
     assert authorization == "Bearer secret-1"
     assert set(body) == {"trainerStatus", "tunebird"}
     assert (body["tunebird"]["attempt"], body["tunebird"]["of"]) == (1, 30)
+    assert (body["tunebird"]["phase"], body["tunebird"]["activity"]) == ("publish", "putting the artifact in place")
     assert list((tmp_path / "scratch").iterdir()) == []
 
 

@@ -34,7 +34,7 @@ class Progress:
     tokens_per_second: float | None = None
     eta_seconds: int | None = None
     checkpoint: str | None = None
-    activity: str = ""  # within the phase, where no step tells it: "10 of 20 answers"
+    activity: str = ""  # within the phase, where no step tells it: "10/20 answers"
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,8 @@ class JobProgress(Model):
     attempt: int = Field(0, ge=0, description="Attempt that reported it.")
     phase: Word = Field("", description="What the trainer is doing.")
     activity: Word = Field(
-        "", description="How far it is in this phase where no step tells it, e.g. 10 of 20 answers; changes every 10 s."
+        "",
+        description="How far it is in this phase where no step tells it, e.g. 10/20 answers; changes every 10 s at most.",
     )
     step: int = Field(0, ge=0, description="Optimizer steps done.")
     of: int = Field(0, ge=0, description="Optimizer steps of the whole run.")

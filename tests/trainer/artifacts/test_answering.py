@@ -73,7 +73,7 @@ def test_an_untrained_model_is_measured_as_it_is(tiny_model, capsys):
     assert found.asked == 3
     assert 0 <= found.share <= 1
     assert "3 of 3 answers are there" in capsys.readouterr().out
-    assert told[0] == "0 of 3 answers, token 1 of 8"
+    assert told[0] == "0/3 answers, token 1/8"
     assert len(told) == len(set(told)) <= 8
 
 

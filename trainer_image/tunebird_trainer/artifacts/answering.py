@@ -82,7 +82,7 @@ def _found(
     generation = Generation(0.0, limit, 1, 0)
     good: list[bool] = []
     for start in range(0, len(prompts), _BATCH):
-        with _counted(asked.model, f"{start} of {len(prompts)} answers", limit, doing):
+        with _counted(asked.model, f"{start}/{len(prompts)} answers", limit, doing):
             answers = in_process.generated(prompts[start : start + _BATCH], asked, generation, seed=0)
         good += [bool(answer) and answer[-1] in ends for answer in answers]
         print(f"save: {len(good)} of {len(prompts)} answers are there", flush=True)
@@ -102,7 +102,7 @@ def _hopeless(good: Sequence[bool], of: int) -> bool:
 def _counted(model: Any, done: str, limit: int, doing: Callable[[str], None]) -> Iterator[None]:
     """Each forward pass of a batch makes one token of each of its answers."""
     tokens = itertools.count(1)
-    told = model.register_forward_pre_hook(lambda *_: doing(f"{done}, token {next(tokens)} of {limit}"))
+    told = model.register_forward_pre_hook(lambda *_: doing(f"{done}, token {next(tokens)}/{limit}"))
     try:
         yield
     finally:

@@ -59,7 +59,7 @@ def write(
     model.save_pretrained(target)
     _save_words(tokenizer, ends, target)
     print("save: loading the merged weights again, to compare their answers with the trained model's", flush=True)
-    doing("comparing the merged weights with the trained model")
+    doing("checking the merged weights")
     again = AutoModelForCausalLM.from_pretrained(target, dtype=torch.float32, use_safetensors=True).eval()
     return _compared(config, expected, _predicted(again, data), model.dtype)
 

@@ -69,7 +69,7 @@ class JobProgress(Model):
     phase: Word = Field("", description="What the trainer is doing.")
     activity: Word = Field(
         "",
-        description="How far it is in this phase where no step tells it, e.g. 10/20 answers; changes every 10 s at most.",
+        description="How far this phase is where no step tells it, e.g. 10/20 answers; changes every 10 s at most.",
     )
     step: int = Field(0, ge=0, description="Optimizer steps done.")
     of: int = Field(0, ge=0, description="Optimizer steps of the whole run.")

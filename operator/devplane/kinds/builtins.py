@@ -64,12 +64,13 @@ class BuiltinKind:
             found += validated(new, old)
         return found
 
-    def warnings(self, new: Obj) -> list[str]:
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
         """What is taken, and yet worth a warning."""
-        from devplane.kinds.warnings import WARNINGS
+        from devplane.kinds.warnings import WARNINGS, idle
 
         warned = WARNINGS.get((self.api_version, self.kind))
-        return [] if warned is None else warned(new)
+        of_kind = idle(self.api_version, self.kind) if old is None else []
+        return of_kind if warned is None else [*warned(new), *of_kind]
 
     @property
     def openapi(self) -> Obj:

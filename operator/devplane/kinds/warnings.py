@@ -101,3 +101,18 @@ WARNINGS: dict[tuple[str, str], Callable[[Obj], list[str]]] = {
     ("batch/v1", "Job"): of_job,
     ("batch/v1", "CronJob"): of_cron_job,
 }
+
+# What a cluster's controllers would do and devplane's don't, of the kinds that need no further program there.
+_IDLE = {
+    ("v1", "ReplicationController"): "gets no pods",
+    ("apps/v1", "StatefulSet"): "gets no pods",
+    ("apps/v1", "DaemonSet"): "gets no pods",
+    ("batch/v1", "CronJob"): "starts no Jobs",
+    ("autoscaling/v2", "HorizontalPodAutoscaler"): "scales nothing",
+}
+
+
+def idle(api_version: str, kind: str) -> list[str]:
+    """That nothing will come of an object, which is told when it is made."""
+    lacks = _IDLE.get((api_version, kind))
+    return [f"devplane runs no controller for {kind}s: it is stored, and {lacks}"] if lacks else []

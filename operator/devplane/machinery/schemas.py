@@ -27,7 +27,7 @@ class Schema(Protocol):
     def default(self, obj: Obj) -> None: ...
     def prepare(self, new: Obj, old: Obj | None) -> None: ...
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]: ...
-    def warnings(self, new: Obj) -> list[str]: ...
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]: ...
 
 
 class NoSchema:
@@ -51,7 +51,7 @@ class NoSchema:
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return _metadata_errors(new, old)
 
-    def warnings(self, _: Obj) -> list[str]:
+    def warnings(self, _: Obj, __: Obj | None) -> list[str]:
         return []
 
 
@@ -77,8 +77,8 @@ class BuiltinSchema:
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return self._kind.validate(new, old)
 
-    def warnings(self, new: Obj) -> list[str]:
-        return self._kind.warnings(new)
+    def warnings(self, new: Obj, old: Obj | None) -> list[str]:
+        return self._kind.warnings(new, old)
 
 
 class CustomSchema:
@@ -104,7 +104,7 @@ class CustomSchema:
     def validate(self, new: Obj, old: Obj | None) -> list[Cause]:
         return _metadata_errors(new, old) + self._structural.validate(new, old)
 
-    def warnings(self, _: Obj) -> list[str]:
+    def warnings(self, _: Obj, __: Obj | None) -> list[str]:
         return []
 
 

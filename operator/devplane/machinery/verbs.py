@@ -145,7 +145,7 @@ class Api:
         self.guard(resource, new, None, write)
         self.strategies.prepare(resource, new, None, schema, is_tried=write.dry_run)
         self.validate(resource, new, None, schema)
-        write.warnings.extend(schema.warnings(new))
+        write.warnings.extend(schema.warnings(new, None))
         if write.admission is not None:
             new = write.admission.keep("complete", new)
             write.admission.validate(attributes(resource, new, None, write))
@@ -269,7 +269,7 @@ class Api:
         self.validate(resource, new, old, schema)
         if not write.subresource:
             self.strategies.admit_change(resource, new, old)
-            write.warnings.extend(schema.warnings(new))
+            write.warnings.extend(schema.warnings(new, old))
         if write.admission is not None:
             write.admission.validate(attributes(resource, new, old, write))
         if same(old, new):

@@ -32,6 +32,11 @@ _WORDS = (
 )
 
 
+def is_own_warning(header: str) -> bool:
+    """What no Kubernetes says: that nothing acts on a kind, where devplane has no controller of a cluster's."""
+    return header.startswith('299 - "devplane ')
+
+
 def released(value: Any) -> Any:
     """`value` without what differs by release, or from run to run."""
     return _released(comparable(value))

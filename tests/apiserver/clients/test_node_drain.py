@@ -47,8 +47,10 @@ def test_pods_that_nobody_makes_again_and_local_data_keep_a_node_from_being_drai
     plain = cluster.run("drain", node.name)
     assert plain.returncode == 1
     assert plain.stdout == f"node/{node.name} cordoned\n"
-    why = f"[{NO_CONTROLLER}: {raw.namespace}/bare, {LOCAL}: {raw.namespace}/local]"
-    assert f'error: unable to drain node "{node.name}" due to error: {why}, continuing command...' in plain.stderr
+    whys = [f"{NO_CONTROLLER}: {raw.namespace}/bare", f"{LOCAL}: {raw.namespace}/local"]
+    refused = f'error: unable to drain node "{node.name}" due to error: [%s, %s], continuing command...'
+    # kubectl keeps them in a map of Go, which has no order.
+    assert refused % (*whys,) in plain.stderr or refused % (*reversed(whys),) in plain.stderr
     forced = cluster.run("drain", node.name, "--force")
     assert (forced.returncode, forced.stdout) == (1, f"node/{node.name} already cordoned\n")
     assert f"{LOCAL}: {raw.namespace}/local" in forced.stderr
@@ -89,7 +91,7 @@ def test_drain_evicts_what_it_may(node: MadeNode, raw: Raw, cluster: Cluster) ->
 @docs(SAFELY)
 def test_pod_that_is_drained_tells_why_it_goes(node: MadeNode, raw: Raw, cluster: Cluster) -> None:
     node.hold("bare")
-    cluster.run("drain", node.name, "--force", "--timeout=1s")
+    cluster.run("drain", node.name, "--force", "--timeout=4s")
     going = becomes(raw, "pods", "bare", lambda one: "deletionTimestamp" in one["metadata"])
     said = condition(going, "DisruptionTarget")
     assert said is not None
@@ -102,11 +104,11 @@ def test_budget_keeps_a_pod_from_being_drained_unless_eviction_is_off(
 ) -> None:
     node.hold("bare", **AT_ONCE)
     budget(raw, "bare")
-    held = cluster.run("drain", node.name, "--force", "--timeout=2s")
+    held = cluster.run("drain", node.name, "--force", "--timeout=4s")
     assert held.returncode == 1
     where = f'error when evicting pods/"bare" -n "{raw.namespace}"'
     assert f"{where} (will retry after 5s): {VIOLATES}" in held.stderr
-    assert f"{where}: global timeout reached: 2s" in held.stderr
+    assert f"{where}: global timeout reached: 4s" in held.stderr
     assert names(raw) == ["bare"]
     done = cluster.kubectl("drain", node.name, "--force", "--disable-eviction", "--timeout=60s")
     assert "pod/bare deleted" in done

@@ -58,6 +58,8 @@ class TaintEviction:
         if node is None:
             return None
         taints = [one for one in node["spec"].get("taints") or () if one["effect"] == "NoExecute"]
+        if not taints and not self._thought:
+            return None
         pods = self._client.list("pods", fields=f"spec.nodeName={key[1]}")
         for pod in pods:
             self._think(pod, taints)
@@ -70,6 +72,8 @@ class TaintEviction:
         if known != asked and (taints or known is not None):
             self._thought[uid] = asked
             self._plan(pod, taints)
+        if not taints:
+            self._thought.pop(uid, None)
         plan = self._plans.get(uid)
         if plan is not None and plan.due <= self._clock():
             self._evict(pod)

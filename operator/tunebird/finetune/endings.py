@@ -139,22 +139,21 @@ def _why_exited(live: Attempt, pod: PodSeen, exited: Exit) -> Why | None:
 def _lost(seen: Observed, live: Attempt) -> Ending | None:
     """An attempt none of whose pods is there: by their last sight where they ended before that, else by its Job."""
     job = seen.job(live)
-    last = tuple(pod for pod in seen.gone if pod.attempt == live.number)
     if job is not None:
-        return _of_job(seen, live, job, last) if job.ours and job.finished else None
+        return _of_job(seen, live, job) if job.ours and job.finished else None
     if live.reason == STOPPING:
-        return _last_words(seen, live, last) or Ending(Why("Suspended", ""), seen.now)
+        return _last_words(seen, live) or Ending(Why("Suspended", ""), seen.now)
     if live.job_uid:
         return Ending(Why("JobDeleted", f"Job {seen.name}-{live.number} was deleted"), seen.now)
     return None
 
 
-def _last_words(seen: Observed, live: Attempt, last: tuple[PodSeen, ...]) -> Ending | None:
-    return ending(replace(seen, pods=last, gone=()), live) if last else None
+def _last_words(seen: Observed, live: Attempt) -> Ending | None:
+    return ending(replace(seen, pods=seen.gone, gone=()), live) if seen.gone else None
 
 
-def _of_job(seen: Observed, live: Attempt, job: JobSeen, last: tuple[PodSeen, ...]) -> Ending:
-    found = _last_words(seen, live, last)
+def _of_job(seen: Observed, live: Attempt, job: JobSeen) -> Ending:
+    found = _last_words(seen, live)
     if found is not None:
         return found
     message = job.message if job.finished == "Failed" else ""

@@ -18,7 +18,7 @@ from tunebird.finetune.plan import Plan, resolve
 from tunebird.finetune.references import Referred, referenced, referred
 from tunebird.finetune.settings import FineTuneJobSettings
 from tunebird.finetune.sightings import job_seen, pod_seen
-from tunebird.finetune.state import Attempt, Intent, JobSeen, Observed, Outcome, Record, Verb
+from tunebird.finetune.state import Attempt, Intent, JobSeen, Observed, Outcome, PodSeen, Record, Verb
 from tunebird.finetune.verbs import VERBS, known, unanswered
 from tunebird.kube.children import Children
 from tunebird.kube.client import KubeApi
@@ -64,7 +64,8 @@ async def observe(sources: Sources, key: Key, now: datetime) -> View | None:
     job, plan, wrong = understood(manifest, sources.settings)
     record = record_of(manifest)
     jobs = await _jobs(sources, key, record)
-    gone = (pod_seen(pod) for pod in sources.children.last_words(key.uid))
+    attempt = record.live.number if record.live is not None else None
+    pods = tuple(pod_seen(pod) for pod in sources.children.of(key.uid, POD))
     seen = Observed(
         now=now,
         name=key.name,
@@ -74,15 +75,23 @@ async def observe(sources: Sources, key: Key, now: datetime) -> View | None:
         plan_hash=plan.hash if plan is not None else "",
         refusals=lasting(wrong),
         jobs=jobs,
-        pods=tuple(pod_seen(pod) for pod in sources.children.of(key.uid, POD)),
-        gone=tuple(pod for pod in gone if pod.terminal),
+        pods=pods,
+        gone=() if any(pod.attempt == attempt for pod in pods) else _gone(sources, key, attempt),
         referred=() if job is None else await _referred(sources, key, job, record),
         nodes=job.spec.compute.num_nodes if job is not None else 1,
         suites=len(plan.evaluation.suites) if plan is not None else 0,
         gates=len(plan.evaluation.gates) if plan is not None else 0,
-        report=sources.reports.latest(key.uid, record.live.number) if record.live is not None else None,
+        report=sources.reports.latest(key.uid, attempt) if attempt is not None else None,
     )
     return View(manifest, seen, job, plan)
+
+
+def _gone(sources: Sources, key: Key, attempt: int | None) -> tuple[PodSeen, ...]:
+    """The last sight of an attempt's pods that ended."""
+    if attempt is None:
+        return ()
+    last = (pod_seen(pod) for pod in sources.children.last_words(key.uid))
+    return tuple(pod for pod in last if pod.attempt == attempt and pod.terminal)
 
 
 def understood(

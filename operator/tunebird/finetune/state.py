@@ -145,8 +145,8 @@ class PodSeen:
 @dataclass(frozen=True, slots=True)
 class Observed:
     """The world at `now`. `refusals`: what is wrong with the spec; `rejected`: the API server's answer to a Job;
-    `referred`: the jobs it needs whose results are not in the record yet; `gone`: the last sight of pods that
-    ended and are not there any more; `suites`, `gates`: how many it asks for."""
+    `referred`: the jobs it needs whose results are not in the record yet; `gone`: the last sight of the live
+    attempt's pods that ended, where none of its pods is there; `suites`, `gates`: how many it asks for."""
 
     now: datetime
     name: str

@@ -110,14 +110,15 @@ def _phase(seen: Observed, decision: Decision) -> str:
     if progress.stable is None:
         overdue = progress.step is not None and progress.step.overdue
         return "Degraded" if overdue else "Initializing"
-    if progress.rolled_back is not None and not (progress.weight == 0 and progress.accepted):
-        return "RollingBack"
     if progress.rolled_back is not None:
-        return "RolledBack" if seen.ready(progress.stable) else "Degraded"
-    if progress.trial is not None:
+        if progress.weight or not progress.accepted:
+            return "RollingBack"
+    elif progress.trial is not None:
         return "Paused" if progress.paused or _pausing(seen, progress) else "Progressing"
-    if seen.ready(progress.stable) == 0:
+    if _outage(seen, progress.stable):
         return "Degraded"
+    if progress.rolled_back is not None:
+        return "RolledBack"
     return "Healthy" if progress.accepted else "Progressing"
 
 
@@ -130,7 +131,8 @@ def _message(seen: Observed, decision: Decision) -> str:
     progress = decision.progress
     if progress.rolled_back is not None:
         text = f"Rollout {progress.number} was rolled back: {progress.rolled_back.message}"
-        return f"{_outage(seen, progress)}{text}"[:MESSAGE_LIMIT]
+        outage = _outage(seen, progress.stable)
+        return (f"{outage}. {text}" if outage else text)[:MESSAGE_LIMIT]
     if progress.outage is not None:
         return "Both revisions fail, so nobody is blamed; the step is repeated when stable is well"
     if progress.hold is not None:
@@ -145,17 +147,15 @@ def _message(seen: Observed, decision: Decision) -> str:
         return "Waiting for a model"
     if not progress.accepted and seen.route is not None and seen.route.message:
         return f"{label(progress.stable)} is stable; the route is not accepted: {seen.route.message}"[:MESSAGE_LIMIT]
-    if outage := _outage(seen, progress):
-        return outage.rstrip()
+    if outage := _outage(seen, progress.stable):
+        return f"{outage}."
     unseen = f", but {seen.route.shadow}" if seen.route is not None and seen.route.shadow else ""
     return f"{label(progress.stable)} serves{unseen}"[:MESSAGE_LIMIT]
 
 
-def _outage(seen: Observed, progress: Progress) -> str:
-    """A sentence before others where nothing of the stable revision answers."""
-    if progress.stable is None or seen.ready(progress.stable):
-        return ""
-    return f"{label(progress.stable)} has no ready pod. "
+def _outage(seen: Observed, stable: Revision | None) -> str:
+    """That nothing of the stable revision answers, where so."""
+    return f"{label(stable)} has no ready pod" if stable is not None and not seen.ready(stable) else ""
 
 
 def _rollout(progress: Progress) -> Json:
@@ -292,10 +292,9 @@ def _ready(seen: Observed, decision: Decision) -> Fact:
     stable = decision.progress.stable
     if stable is None:
         return ("Ready", "False", "NoStableRevision", "no revision serves yet")
-    ready = seen.ready(stable)
-    if ready == 0:
-        return ("Ready", "False", "StableUnavailable", f"{label(stable)} has no ready pod")
-    return ("Ready", "True", "StableServes", f"{label(stable)} has {ready} ready pods")
+    if outage := _outage(seen, stable):
+        return ("Ready", "False", "StableUnavailable", outage)
+    return ("Ready", "True", "StableServes", f"{label(stable)} has {seen.ready(stable)} ready pods")
 
 
 def _progressing(phase: str, message: str) -> Fact:
